@@ -1,0 +1,64 @@
+"""Component versions and releases: what a stage loads, and what a whole request is served by."""
+
+import hashlib
+import re
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from trimtab.contracts.message import Message
+
+ComponentRef = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]*@[A-Za-z0-9.]+$", max_length=120)]
+"""``name@version``. A version holds no dash, so the subject token below stays unambiguous."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def subject_token(component: str) -> str:
+    """Return the component as one NATS subject token: ``mlp-full@4`` -> ``mlp-full-4``."""
+    name, _, version = component.partition("@")
+    return _UNSAFE.sub("_", f"{name}-{version}")
+
+
+class Release(Message, kw_only=True):
+    """One component version per stage plus settings: the unit of canary and rollback. Immutable."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=80)]
+    """What operators call it, for example ``base``."""
+    encode: ComponentRef
+    """Component the encode stage must serve."""
+    retrieve: ComponentRef
+    """Component the retrieve stage must serve."""
+    rerank: ComponentRef | None
+    """Component the rerank stage must serve; None keeps the retrieval order."""
+    map: ComponentRef
+    """Component the map stage must serve."""
+    namespace: str
+    """Encoder namespace of queries and passages, for example ``single_vector.minilm.384.v1``."""
+    settings: dict[str, float | int | str | bool] = {}
+    """Bounded settings by dotted name, for example ``retriever.nprobe``."""
+
+    @property
+    def hash(self) -> str:
+        """First 12 hex digits of the sha256 of the canonical JSON of the whole manifest."""
+        canonical = msgspec.json.encode(self, order="deterministic")
+        return hashlib.sha256(canonical).hexdigest()[:12]
+
+
+class ControlState(Message, kw_only=True):
+    """The one document of the bucket ``trimtab_control``: which release serves.
+
+    Written only by compare-and-set; its KV revision orders every change.
+    """
+
+    operation: str
+    """Id of the operation that wrote this revision: a timed-out write is re-read, not repeated."""
+    stable: str
+    """Name of the release that serves."""
+    releases: dict[str, Release]
+    """Every known release by name; ``stable`` is one of them."""
+    actor: str
+    """Who wrote this revision."""
+    reason: str
+    """Why."""

@@ -1,0 +1,315 @@
+"""Every failure that can cross the bus, as one tree split by whose fault it is.
+
+::
+
+    TrimtabError
+    ├── CallerError                 the request is wrong; the same request fails again
+    │   ├── InvalidMessage          422  bytes or fields do not fit the contract
+    │   ├── InvalidText             422  empty, blank or not text
+    │   ├── TokenBudgetExceeded     422  more tokens than the namespace allows, policy "reject"
+    │   ├── DimensionMismatch       422  a vector is not of the namespace's dimension
+    │   ├── MessageTooLarge         413  refused by the sender, before NATS closes the connection
+    │   ├── UnknownNamespace        404  no such encoder namespace
+    │   ├── UnknownCollection       404  no such collection of passages
+    │   ├── UnknownTaxonomy         404  no such taxonomy
+    │   └── ForeignReplySubject     403  a reply subject outside ``_INBOX``
+    ├── BusyError                   try again, elsewhere or later
+    │   ├── Overloaded              429  the worker's bounded in-flight is full
+    │   ├── DeadlineExceeded        408  the answer would come too late
+    │   ├── Draining                503  the worker is stopping
+    │   └── NotReady                503  the worker has not loaded what it serves
+    ├── DependencyError
+    │   ├── NoWorkers               503  nobody serves the subject; known in under a millisecond
+    │   ├── BusUnavailable          503  NATS cannot be reached
+    │   └── ModelFailed             500  the model or index raised
+    ├── Disabled                    503  switched off by an operator
+    └── InternalError               500  ours; the caller learns the request id, never the exception
+
+An error travels as a reply with the headers of ADR-32, ``Nats-Service-Error`` and
+``Nats-Service-Error-Code``, and an :class:`ErrorReply` as its body.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class ErrorCode(StrEnum):
+    """The closed set of codes; scripts and the gateway's HTTP table rely on it."""
+
+    INVALID = "invalid"
+    TOO_LARGE = "too_large"
+    NOT_FOUND = "not_found"
+    FORBIDDEN = "forbidden"
+    OVERLOADED = "overloaded"
+    DEADLINE = "deadline"
+    DRAINING = "draining"
+    NOT_READY = "not_ready"
+    NO_WORKERS = "no_workers"
+    UNAVAILABLE = "unavailable"
+    DISABLED = "disabled"
+    MODEL_FAILED = "model_failed"
+    INTERNAL = "internal"
+
+
+STATUS: dict[ErrorCode, int] = {
+    ErrorCode.INVALID: 422,
+    ErrorCode.TOO_LARGE: 413,
+    ErrorCode.NOT_FOUND: 404,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.OVERLOADED: 429,
+    ErrorCode.DEADLINE: 408,
+    ErrorCode.DRAINING: 503,
+    ErrorCode.NOT_READY: 503,
+    ErrorCode.NO_WORKERS: 503,
+    ErrorCode.UNAVAILABLE: 503,
+    ErrorCode.DISABLED: 503,
+    ErrorCode.MODEL_FAILED: 500,
+    ErrorCode.INTERNAL: 500,
+}
+"""Numeric status of each code: the ``Nats-Service-Error-Code`` header and the HTTP status."""
+
+
+class ErrorReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Any service -> its caller, in place of the reply: what was wrong and whether to try again."""
+
+    code: ErrorCode
+    """Which of the closed set."""
+    error: str
+    """Class name of the error, for example ``DimensionMismatch``."""
+    detail: str
+    """What was wrong, with what, and what to do. Never a text, never an exception's repr."""
+    retryable: bool
+    """True when the same request may succeed on another worker or a moment later."""
+
+
+class TrimtabError(Exception):
+    """Root of the tree; ``code`` and ``retryable`` are fixed by the class."""
+
+    code = ErrorCode.INTERNAL
+    retryable = False
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    @property
+    def status(self) -> int:
+        """Numeric status, 400-599."""
+        return STATUS[self.code]
+
+    def reply(self) -> ErrorReply:
+        """Return the wire form of this error."""
+        return ErrorReply(
+            code=self.code,
+            error=type(self).__name__,
+            detail=self.detail,
+            retryable=self.retryable,
+        )
+
+
+class CallerError(TrimtabError):
+    """The request is wrong; sending it again fails again."""
+
+    code = ErrorCode.INVALID
+
+
+class InvalidMessage(CallerError):
+    """Bytes or fields do not fit the contract."""
+
+    def __init__(self, contract: str, problem: str) -> None:
+        super().__init__(f"not a valid {contract}: {problem}")
+        self.contract = contract
+        self.problem = problem
+
+
+class InvalidText(CallerError):
+    """An input is empty, blank or not text."""
+
+    def __init__(self, index: int, problem: str) -> None:
+        super().__init__(f"text {index} {problem}; send non-empty UTF-8 text")
+        self.index = index
+        self.problem = problem
+
+
+class TokenBudgetExceeded(CallerError):
+    """A text has more tokens than its namespace allows and the policy is to reject."""
+
+    def __init__(self, index: int, tokens: int, budget: int) -> None:
+        super().__init__(
+            f"text {index} has {tokens} tokens, the namespace allows {budget}; "
+            'shorten it or ask for overflow="truncate"'
+        )
+        self.index, self.tokens, self.budget = index, tokens, budget
+
+
+class DimensionMismatch(CallerError):
+    """A vector's dimension is not the one of its namespace or index."""
+
+    def __init__(self, what: str, dimension: int, expected: int) -> None:
+        super().__init__(f"{what} has dimension {dimension}, expected {expected}")
+        self.what, self.dimension, self.expected = what, dimension, expected
+
+
+class MessageTooLarge(CallerError):
+    """A message would pass the server's max_payload, which closes the connection."""
+
+    code = ErrorCode.TOO_LARGE
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"message of {size} bytes, the limit is {limit}; send fewer or smaller items")
+        self.size, self.limit = size, limit
+
+
+class UnknownNamespace(CallerError):
+    """No encoder serves this namespace."""
+
+    code = ErrorCode.NOT_FOUND
+
+    def __init__(self, namespace: str, known: tuple[str, ...] = ()) -> None:
+        super().__init__(f"unknown namespace {namespace!r}; served here: {', '.join(known) or 'none'}")
+        self.namespace, self.known = namespace, known
+
+
+class UnknownCollection(CallerError):
+    """No passages were ever ingested under this name."""
+
+    code = ErrorCode.NOT_FOUND
+
+    def __init__(self, collection: str, known: tuple[str, ...] = ()) -> None:
+        super().__init__(
+            f"unknown collection {collection!r}; known: {', '.join(known) or 'none'}; "
+            "`trimtab ingest FILE --collection NAME` makes one"
+        )
+        self.collection, self.known = collection, known
+
+
+class UnknownTaxonomy(CallerError):
+    """The mapper holds no taxonomy of this name."""
+
+    code = ErrorCode.NOT_FOUND
+
+    def __init__(self, taxonomy: str, known: tuple[str, ...] = ()) -> None:
+        super().__init__(f"unknown taxonomy {taxonomy!r}; known: {', '.join(known) or 'none'}")
+        self.taxonomy, self.known = taxonomy, known
+
+
+class ForeignReplySubject(CallerError):
+    """A request asked for its reply outside ``_INBOX``: answering would lend our permissions."""
+
+    code = ErrorCode.FORBIDDEN
+
+    def __init__(self) -> None:
+        super().__init__("the reply subject must start with _INBOX")
+
+
+class BusyError(TrimtabError):
+    """The worker cannot answer now; another one, or a later try, may."""
+
+    retryable = True
+
+
+class Overloaded(BusyError):
+    """The worker's bounded number of requests in flight is reached."""
+
+    code = ErrorCode.OVERLOADED
+
+    def __init__(self, service: str, limit: int) -> None:
+        super().__init__(f"{service} already holds {limit} requests; try again, or start another worker")
+        self.service, self.limit = service, limit
+
+
+class DeadlineExceeded(BusyError):
+    """The answer would come after the request's absolute deadline."""
+
+    code = ErrorCode.DEADLINE
+    retryable = False
+
+    def __init__(self, stage: str, remaining_ms: float) -> None:
+        super().__init__(f"{stage}: {remaining_ms:.0f} ms left before the deadline, not enough to answer")
+        self.stage, self.remaining_ms = stage, remaining_ms
+
+
+class Draining(BusyError):
+    """The worker is stopping and takes nothing new."""
+
+    code = ErrorCode.DRAINING
+
+    def __init__(self, service: str) -> None:
+        super().__init__(f"{service} is draining; try again, another worker will answer")
+
+
+class NotReady(BusyError):
+    """The worker has not finished loading what it serves."""
+
+    code = ErrorCode.NOT_READY
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is not ready yet; try again shortly")
+
+
+class DependencyError(TrimtabError):
+    """Something the service needs failed."""
+
+    code = ErrorCode.UNAVAILABLE
+    retryable = True
+
+
+class NoWorkers(DependencyError):
+    """Nobody subscribes to the subject: no worker has loaded that component version."""
+
+    code = ErrorCode.NO_WORKERS
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(f"no worker serves {subject}; start one, or check `trimtab status`")
+        self.subject = subject
+
+
+class BusUnavailable(DependencyError):
+    """NATS cannot be reached."""
+
+    def __init__(self, detail: str = "NATS cannot be reached; is it running? try `trimtab doctor`") -> None:
+        super().__init__(detail)
+
+
+class ModelFailed(DependencyError):
+    """The model, index or engine raised; the log of the worker holds the traceback."""
+
+    code = ErrorCode.MODEL_FAILED
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} failed; the worker's log has the cause under this request id")
+        self.what = what
+
+
+class Disabled(TrimtabError):
+    """Switched off by an operator."""
+
+    code = ErrorCode.DISABLED
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is switched off; `trimtab status` says by whom and why")
+        self.what = what
+
+
+class InternalError(TrimtabError):
+    """A fault of ours; carries no more than that."""
+
+    def __init__(self) -> None:
+        super().__init__("internal error; the worker's log has the cause under this request id")
+
+
+class RemoteError(TrimtabError):
+    """An error that another service replied with, raised again on the caller's side."""
+
+    def __init__(self, reply: ErrorReply) -> None:
+        super().__init__(reply.detail)
+        self.code = reply.code
+        self.error = reply.error
+        self.retryable = reply.retryable
+
+    def reply(self) -> ErrorReply:
+        """Return the reply as it came: its class name is the original one."""
+        return ErrorReply(
+            code=self.code, error=self.error, detail=self.detail, retryable=self.retryable
+        )

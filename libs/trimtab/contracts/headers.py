@@ -1,0 +1,89 @@
+"""The headers of every request and reply, as one frozen value and its wire form."""
+
+import time
+from dataclasses import dataclass, replace
+from typing import Self
+
+from trimtab.contracts.errors import InvalidMessage
+
+REQUEST = "Trimtab-Request"
+TENANT = "Trimtab-Tenant"
+DEADLINE = "Trimtab-Deadline"
+RELEASE = "Trimtab-Release"
+REVISION = "Trimtab-Revision"
+TRACEPARENT = "traceparent"
+COMPONENT = "Trimtab-Component"
+INSTANCE = "Trimtab-Instance"
+TIMING = "Trimtab-Timing"
+"""``queue;compute`` of a reply in microseconds."""
+ERROR = "Nats-Service-Error"
+ERROR_CODE = "Nats-Service-Error-Code"
+CONTENT_HASH = "Trimtab-Content-Hash"
+
+
+def now_ms() -> int:
+    """Return unix milliseconds: deadlines are absolute and cross processes."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """Who asks, by when, under which release: read once, carried through all stages."""
+
+    request_id: str
+    """Unique per request, at most 64 characters."""
+    tenant: str
+    """Whose data may be seen."""
+    deadline_ms: int
+    """Absolute unix milliseconds after which nobody wants the answer."""
+    release: str = ""
+    """Release chosen at the edge."""
+    revision: int = 0
+    """Control revision that the edge obeyed."""
+    traceparent: str = ""
+    """W3C trace context; empty when tracing is off."""
+
+    def remaining_ms(self) -> float:
+        """Return the milliseconds left before the deadline; negative when it passed."""
+        return self.deadline_ms - time.time_ns() / 1_000_000
+
+    def traced(self, traceparent: str) -> "RequestContext":
+        """Return the same context under another span."""
+        return replace(self, traceparent=traceparent)
+
+    def wire(self) -> dict[str, str]:
+        """Return the request headers."""
+        headers = {
+            REQUEST: self.request_id,
+            TENANT: self.tenant,
+            DEADLINE: str(self.deadline_ms),
+        }
+        if self.release:
+            headers[RELEASE] = self.release
+        if self.revision:
+            headers[REVISION] = str(self.revision)
+        if self.traceparent:
+            headers[TRACEPARENT] = self.traceparent
+        return headers
+
+    @classmethod
+    def from_wire(cls, headers: dict[str, str] | None) -> Self:
+        """Read request headers.
+
+        Raises:
+            InvalidMessage: the request id, tenant or deadline is missing or not of its form.
+        """
+        headers = headers or {}
+        try:
+            return cls(
+                request_id=headers[REQUEST],
+                tenant=headers[TENANT],
+                deadline_ms=int(headers[DEADLINE]),
+                release=headers.get(RELEASE, ""),
+                revision=int(headers.get(REVISION, 0)),
+                traceparent=headers.get(TRACEPARENT, ""),
+            )
+        except KeyError as error:
+            raise InvalidMessage("request", f"header {error.args[0]} is missing") from None
+        except ValueError:
+            raise InvalidMessage("request", f"{DEADLINE} and {REVISION} must be integers") from None

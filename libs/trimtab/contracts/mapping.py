@@ -1,0 +1,84 @@
+"""Gateway -> mapper: a text or a detector's output to labels of a taxonomy."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from trimtab.contracts.message import Message
+from trimtab.contracts.tensor import Matrix
+
+MAX_OUTPUT_CHARS = 8192
+"""Longest detector output or text, characters."""
+
+MAX_PARTS = 32
+"""Most labels in one ``a|b`` aggregate."""
+
+UNKNOWN = "OTHER.Unknown"
+"""The label of what nobody recognised."""
+
+
+class MappingMode(StrEnum):
+    """Whether the model may decide."""
+
+    HYBRID = "hybrid"
+    RULES_ONLY = "rules_only"
+
+
+class FallbackReason(StrEnum):
+    """Why the rules decided; exactly one per request."""
+
+    KILL_SWITCH = "kill_switch"
+    LOW_CONFIDENCE = "low_confidence"
+    INVALID_OUTPUT = "invalid_output"
+    MODEL_ERROR = "model_error"
+    TIMEOUT = "timeout"
+    UNKNOWN_DETECTOR = "unknown_detector"
+
+
+DecidedBy = Literal["model", "rules", "unknown"]
+
+
+def parts_of(output: str) -> list[str]:
+    """Split an ``a|b`` aggregate into its non-blank parts, in order, without repeats."""
+    return list(dict.fromkeys(part.strip() for part in output.split("|") if part.strip()))
+
+
+class MapRequest(Message, kw_only=True):
+    """Gateway -> mapper (``trimtab.v1.map.<component>``)."""
+
+    taxonomy: str
+    """Which taxonomy to answer in, for example ``ai-safety``."""
+    detector: Annotated[str, Meta(min_length=1, max_length=64)]
+    """Who said it, for example ``openai-moderation``; ``text`` for free text."""
+    output: Annotated[str, Meta(max_length=MAX_OUTPUT_CHARS)]
+    """What it said: a label, an ``a|b`` aggregate, or a text."""
+    vectors: Matrix | None = None
+    """One row per :func:`parts_of` ``output``; None leaves the decision to the rules."""
+    mode: MappingMode = MappingMode.HYBRID
+    """Whether the model may decide."""
+    fallback: FallbackReason | None = None
+    """Why there are no vectors, when the encoder was not to be had."""
+    threshold: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
+    """Confidence below which the rules decide; None takes the worker's setting."""
+
+
+class MapReply(Message, kw_only=True):
+    """Mapper -> gateway."""
+
+    taxonomy: Annotated[list[str], Meta(min_length=1)]
+    """Labels, best first; every one exists in the taxonomy, or it is ``OTHER.Unknown`` alone."""
+    scores: dict[str, float]
+    """Score 0..1 of each label."""
+    confidence: Annotated[float, Meta(ge=0.0, le=1.0)]
+    """Calibrated probability that the answer is right; the least of the parts'."""
+    decided_by: DecidedBy
+    """Model, rules, or nobody."""
+    fallback_reason: FallbackReason | None
+    """Why the model did not decide; None when it did."""
+    mode: MappingMode
+    """Echo of the mode in force."""
+    versions: dict[str, str]
+    """taxonomy, detectors, adapter and rules: ``name@version`` or a content hash each."""
+    controls: dict[str, list[str]] = {}
+    """Framework controls of the labels: framework -> control numbers."""

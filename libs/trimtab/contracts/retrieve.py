@@ -1,0 +1,110 @@
+"""Gateway -> retriever: a query to candidates and the signals a reranker needs."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from trimtab.contracts.encode import TokenVectors
+from trimtab.contracts.message import Message
+from trimtab.contracts.tensor import Matrix
+
+MAX_POOL = 200
+"""Most candidates in one reply."""
+
+COLLECTION_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+"""Lower-case name that is a subject token, a folder name and a URL segment."""
+
+CollectionName = Annotated[str, Meta(pattern=COLLECTION_PATTERN)]
+
+PUBLIC_TENANT = "public"
+"""Tenant of passages that everybody may see."""
+
+
+class RetrieveRequest(Message, kw_only=True):
+    """Gateway -> retriever (``trimtab.v1.retrieve.<component>``); the tenant travels in the header."""
+
+    collection: CollectionName
+    """Where to search."""
+    namespace: str
+    """Space of ``vector``; must be the collection's."""
+    text: str
+    """The query, for the lexical half."""
+    vector: Matrix
+    """(1, dimension) float32, unit length."""
+    tokens: TokenVectors | None = None
+    """Query token vectors; without them no MaxSim signal is computed."""
+    limit: Annotated[int, Meta(ge=1, le=MAX_POOL)] = 50
+    """Candidates wanted."""
+    nprobe: Annotated[int, Meta(ge=1, le=65536)] | None = None
+    """IVF lists to visit; None takes the worker's setting."""
+
+
+class Hit(Message, kw_only=True):
+    """One candidate passage."""
+
+    id: str
+    """The caller's id of the passage."""
+    article: str
+    """What it belongs to: a module, a document."""
+    title: str
+    """Heading to show."""
+    text: str
+    """The passage."""
+    metadata: dict[str, str]
+    """What the producer stored with it."""
+    tenant: str
+    """Owner; the asking tenant or ``public``, never another."""
+
+
+class Signals(Message, kw_only=True):
+    """What is known of a query's n candidates, in retrieval order; reranker features come from it."""
+
+    fused: Matrix
+    """(1, n) f32: the fused retrieval score that set the order."""
+    cosine: Matrix
+    """(1, n) f32: query-passage cosine, -1..1."""
+    bm25: Matrix
+    """(1, n) f32: BM25 score, >= 0; 0 where no query term occurs."""
+    maxsim: Matrix | None
+    """(1, n) f32: mean over query tokens of the best cosine with a passage token; None without tokens."""
+    gram: Matrix
+    """(n, n) f16: passage-passage cosine."""
+    articles: list[int]
+    """Article number of each candidate: equal numbers are one article."""
+
+
+class RetrieveReply(Message, kw_only=True):
+    """Retriever -> gateway."""
+
+    collection: CollectionName
+    """Echo of the request's."""
+    index: str
+    """Version of the index that answered: ``collection@sequence``."""
+    hits: list[Hit]
+    """Candidates, best first; fewer than asked when the collection is small."""
+    signals: Signals | None
+    """One entry per hit; None without hits."""
+
+
+class ScoreRequest(Message, kw_only=True):
+    """Gateway -> retriever (``trimtab.v1.score.<component>``): signals for texts that are in no collection."""
+
+    text: str
+    """The query."""
+    vector: Matrix
+    """(1, dimension) f32, unit length."""
+    tokens: TokenVectors | None = None
+    """Query token vectors."""
+    documents: Annotated[list[str], Meta(min_length=1, max_length=MAX_POOL)]
+    """The texts to score, 1 to 200."""
+    document_vectors: Matrix
+    """(documents, dimension) f32, unit rows."""
+    document_tokens: TokenVectors | None = None
+    """Token vectors of the documents."""
+
+
+class ScoreReply(Message, kw_only=True):
+    """Retriever -> gateway: signals in the order of the documents sent."""
+
+    signals: Signals
+    """One entry per document; ``fused`` is the blend that the retriever ranks by."""

@@ -1,0 +1,123 @@
+"""Workers -> controller and operators: who is there, what they serve, how it goes."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
+
+from trimtab.contracts.message import Message
+
+
+class Readiness(StrEnum):
+    """Whether a worker should get requests."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DEGRADED = "degraded"
+    DRAINING = "draining"
+
+
+class EndpointSample(Message, kw_only=True):
+    """What one endpoint of a worker did in the sample's interval."""
+
+    endpoint: str
+    """Stage verb: encode, retrieve, score, rerank, map, search, ..."""
+    component: str
+    """Component version that served."""
+    release: str
+    """Release named by the requests; empty when none was."""
+    outcomes: dict[str, int]
+    """Requests by outcome: ``ok`` or an error code."""
+    latency: bytes
+    """Serialised KLL sketch (datasketches, f64) of service times, milliseconds; mergeable."""
+    bad: dict[str, int]
+    """Quality as counts of bad events, by name: fallback_low_confidence, empty_result, token_overflow, ..."""
+
+
+class Sample(Message, kw_only=True):
+    """Worker -> controller once a second (``trimtab.evt.sample.<service>.<instance>``)."""
+
+    service: str
+    """encoder, retriever, reranker, mapper, gateway, controller."""
+    instance: str
+    """Unique per process."""
+    version: str
+    """Version of the code."""
+    readiness: Readiness
+    """Whether it should get requests."""
+    reason: str
+    """Why it is not simply ready; empty when it is."""
+    components: dict[str, str]
+    """Component -> content hash, of everything it has loaded."""
+    revision: int
+    """Control revision it obeys; 0 before the first."""
+    started_at: float
+    """Unix seconds."""
+    at: float
+    """Unix seconds of the end of the interval."""
+    interval_s: Annotated[float, Meta(gt=0)]
+    """Length of the interval."""
+    rss_bytes: int
+    """Resident memory."""
+    in_flight: int
+    """Requests being worked on now."""
+    endpoints: list[EndpointSample]
+    """One per (endpoint, component, release) that got requests."""
+    facts: dict[str, float | int | str] = {}
+    """What the service wants known: index sizes, applied sequence, cache hit ratio, mean norm."""
+
+
+class HealthRequest(Message, kw_only=True):
+    """Anybody -> every worker (``trimtab.v1.health``, broadcast)."""
+
+
+class StatusRequest(Message, kw_only=True):
+    """Operator -> controller (``trimtab.op.v1.status``)."""
+
+
+class WorkerStatus(Message, kw_only=True):
+    """One worker as the controller sees it."""
+
+    service: str
+    """Which service."""
+    instance: str
+    """Which process."""
+    version: str
+    """Version of the code."""
+    readiness: Readiness
+    """Its own word, or ``draining`` when it said good-bye."""
+    reason: str
+    """Why it is not simply ready."""
+    components: dict[str, str]
+    """What it has loaded."""
+    revision: int
+    """Control revision it obeys."""
+    age_s: float
+    """Seconds since its last sample; over 3 it counts as silent."""
+    silent: bool
+    """No sample for more than 3 s."""
+    uptime_s: float
+    """Seconds since it started."""
+    rss_bytes: int
+    """Resident memory."""
+    requests: int
+    """Requests in the last minute."""
+    errors: int
+    """Of them, answered with an error that is ours (5xx)."""
+    p95_ms: float | None
+    """95th percentile of service time in the last minute; None without requests."""
+    facts: dict[str, float | int | str]
+    """What the service wants known."""
+
+
+class StatusReply(Message, kw_only=True):
+    """Controller -> operator."""
+
+    at: float
+    """Unix seconds."""
+    workers: list[WorkerStatus]
+    """Sorted by service, then instance."""
+    revision: int
+    """Newest control revision."""
+    release: str
+    """Stable release."""

@@ -1,0 +1,90 @@
+"""Every subject, stream and bucket, in one place; no other file spells one.
+
+*work*: a queue group named like the service, one worker answers. *broadcast*: no queue group, every
+worker gets it. Ids and tenants never stand in subjects: they would make metrics grow without bound.
+
+| subject | kind | from -> to |
+|---|---|---|
+| ``trimtab.v1.search`` | work | producer -> gateway |
+| ``trimtab.v1.map_output``, ``trimtab.v1.map_batch`` | work | producer -> gateway |
+| ``trimtab.v1.documents`` | work | producer -> gateway |
+| ``trimtab.v1.encode.<component>`` | work | gateway -> encoder |
+| ``trimtab.v1.retrieve.<component>``, ``trimtab.v1.score.<component>`` | work | gateway -> retriever |
+| ``trimtab.v1.rerank.<component>`` | work | gateway -> reranker |
+| ``trimtab.v1.map.<component>`` | work | gateway -> mapper |
+| ``trimtab.v1.health`` | broadcast | anybody -> every worker |
+| ``trimtab.op.v1.status`` | work | operator -> controller |
+| ``trimtab.evt.sample.<service>.<instance>`` | event | worker -> controller |
+| ``trimtab.doc.<collection>.<key>`` | stream | gateway -> retrievers |
+| ``$SRV.PING|INFO|STATS[.<name>[.<id>]]`` | broadcast | NATS tools -> every worker |
+"""
+
+from trimtab.contracts.component import subject_token
+
+SEARCH = "trimtab.v1.search"
+MAP_OUTPUT = "trimtab.v1.map_output"
+MAP_BATCH = "trimtab.v1.map_batch"
+DOCUMENTS = "trimtab.v1.documents"
+HEALTH = "trimtab.v1.health"
+STATUS = "trimtab.op.v1.status"
+SAMPLES = "trimtab.evt.sample.>"
+
+INBOX_PREFIX = "_INBOX"
+"""Where replies may go; any other reply subject is refused (confused deputy)."""
+
+DISCOVERY = "$SRV"
+"""Prefix of the service protocol of ADR-32."""
+
+CONTROL_BUCKET = "trimtab_control"
+"""KV bucket of the control state."""
+
+CONTROL_KEY = "state"
+"""Key of the one control document."""
+
+ARTIFACT_BUCKET = "trimtab_artifacts"
+"""Object store of component files."""
+
+DOCS_STREAM = "TRIMTAB_DOCS"
+"""Stream of passages: the last message of a subject is the passage's present content."""
+
+DOCS = "trimtab.doc.>"
+
+
+def encode(component: str) -> str:
+    """Subject of an encoder component."""
+    return f"trimtab.v1.encode.{subject_token(component)}"
+
+
+def retrieve(component: str) -> str:
+    """Subject of a retriever component."""
+    return f"trimtab.v1.retrieve.{subject_token(component)}"
+
+
+def score(component: str) -> str:
+    """Subject of a retriever component's scoring of loose texts."""
+    return f"trimtab.v1.score.{subject_token(component)}"
+
+
+def rerank(component: str) -> str:
+    """Subject of a reranker component."""
+    return f"trimtab.v1.rerank.{subject_token(component)}"
+
+
+def mapping(component: str) -> str:
+    """Subject of a mapper component."""
+    return f"trimtab.v1.map.{subject_token(component)}"
+
+
+def sample(service: str, instance: str) -> str:
+    """Subject of one worker's samples."""
+    return f"trimtab.evt.sample.{service}.{instance}"
+
+
+def document(collection: str, key: str) -> str:
+    """Subject of one passage; ``key`` is a hex digest of tenant and id."""
+    return f"trimtab.doc.{collection}.{key}"
+
+
+def documents_of(collection: str) -> str:
+    """Subject of all passages of one collection."""
+    return f"trimtab.doc.{collection}.*"
