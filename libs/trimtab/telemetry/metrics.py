@@ -1,0 +1,171 @@
+"""Every Prometheus metric, declared once: name, unit, help, labels, buckets.
+
+Measuring code calls the functions of these objects; nothing else knows Prometheus. Label values
+come from enums and component names, never from requests. The names of the runbooks are kept
+literally (``mapper_*``, runbooks 1 and 2).
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_LATENCY_S = (0.0005, 0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 5.0)
+"""Buckets that hold every latency objective of the runbooks: 2, 8, 10, 20, 150, 250 ms, 2 s."""
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+
+REQUESTS = Counter(
+    "trimtab_requests_total",
+    "Requests answered, by outcome: ok or an error code.",
+    ("service", "endpoint", "component", "outcome"),
+    registry=REGISTRY,
+)
+REQUEST_DURATION = Histogram(
+    "trimtab_request_duration_seconds",
+    "Service time of a request, admission to reply.",
+    ("service", "endpoint", "component"),
+    buckets=_LATENCY_S,
+    registry=REGISTRY,
+)
+QUEUE_DURATION = Histogram(
+    "trimtab_queue_duration_seconds",
+    "Time a request waited for the model or index.",
+    ("service", "endpoint"),
+    buckets=_LATENCY_S,
+    registry=REGISTRY,
+)
+IN_FLIGHT = Gauge(
+    "trimtab_in_flight_requests", "Requests being worked on.", ("service",), registry=REGISTRY
+)
+SHED = Counter(
+    "trimtab_shed_total",
+    "Requests refused before any work, by error code.",
+    ("service", "endpoint", "code"),
+    registry=REGISTRY,
+)
+READY = Gauge(
+    "trimtab_ready",
+    "1 when the worker should get requests, 0.5 when degraded, else 0.",
+    ("service", "instance"),
+    registry=REGISTRY,
+)
+BUILD_INFO = Gauge(
+    "trimtab_build_info", "Always 1; the labels say what runs.", ("service", "version"), registry=REGISTRY
+)
+COMPONENT_INFO = Gauge(
+    "trimtab_component_info",
+    "1 for every component loaded; hash is the first 12 digits of the manifest's.",
+    ("service", "component", "hash"),
+    registry=REGISTRY,
+)
+BUS_RECONNECTS = Counter(
+    "trimtab_bus_reconnects_total", "Times the NATS connection came back.", ("service",), registry=REGISTRY
+)
+BUS_ERRORS = Counter(
+    "trimtab_bus_errors_total",
+    "Asynchronous NATS errors: slow consumer, permissions, other.",
+    ("service", "kind"),
+    registry=REGISTRY,
+)
+BATCH_SIZE = Histogram(
+    "trimtab_batch_size",
+    "Items per model call.",
+    ("service",),
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+    registry=REGISTRY,
+)
+BAD_EVENTS = Counter(
+    "trimtab_bad_events_total",
+    "Quality as counts of bad events: empty_result, token_overflow, low_cosine, ...",
+    ("service", "event"),
+    registry=REGISTRY,
+)
+
+ENCODER_TEXTS = Counter("encoder_texts_total", "Texts encoded.", ("component",), registry=REGISTRY)
+ENCODER_TOKENS = Counter("encoder_tokens_total", "Tokens encoded.", ("component",), registry=REGISTRY)
+ENCODER_CACHE = Counter(
+    "encoder_cache_total", "Cache look-ups by result: hit or miss.", ("component", "result"), registry=REGISTRY
+)
+ENCODER_OVERFLOW = Counter(
+    "encoder_token_overflow_total",
+    "Texts over the token budget, by policy: reject or truncate.",
+    ("component", "policy"),
+    registry=REGISTRY,
+)
+ENCODER_NORM = Gauge(
+    "encoder_mean_norm_ratio", "Mean L2 norm of the last batch; 1 within 1e-5.", ("component",), registry=REGISTRY
+)
+
+RETRIEVER_PASSAGES = Gauge(
+    "retriever_passages", "Passages searchable (ntotal).", ("collection",), registry=REGISTRY
+)
+RETRIEVER_SEQUENCE = Gauge(
+    "retriever_applied_sequence", "Stream sequence applied.", (), registry=REGISTRY
+)
+RETRIEVER_SEARCH_DURATION = Histogram(
+    "retriever_search_duration_seconds",
+    "Time in one part of a search: dense, lexical, maxsim.",
+    ("part",),
+    buckets=_LATENCY_S,
+    registry=REGISTRY,
+)
+RETRIEVER_SNAPSHOT_REFUSED = Counter(
+    "retriever_snapshot_refused_total",
+    "Index snapshots refused at load, by what caught it: checksum, shape, golden, limits.",
+    ("cause",),
+    registry=REGISTRY,
+)
+RERANKER_FIRST_CHANGED = Counter(
+    "reranker_first_changed_total", "Requests whose rank 1 changed.", ("component",), registry=REGISTRY
+)
+
+MAPPER_REQUESTS = Counter(
+    "mapper_requests_total", "Mapping requests by status: success or error.", ("detector", "status"), registry=REGISTRY
+)
+MAPPER_DURATION = Histogram(
+    "mapper_request_duration_seconds",
+    "Duration of a mapping request.",
+    ("detector",),
+    buckets=_LATENCY_S,
+    registry=REGISTRY,
+)
+MAPPER_SCHEMA_VALID = Gauge(
+    "mapper_schema_valid_percentage",
+    "Share of model outputs of the last 10 minutes that were schema-valid, percent; NaN without any.",
+    (),
+    registry=REGISTRY,
+)
+MAPPER_FALLBACK_PERCENTAGE = Gauge(
+    "mapper_fallback_percentage",
+    "Share of requests of the last 10 minutes that fell back to rules, percent; NaN without any.",
+    (),
+    registry=REGISTRY,
+)
+MAPPER_FALLBACK = Counter(
+    "mapper_fallback_total", "Fallbacks to rules, one reason each.", ("detector", "reason"), registry=REGISTRY
+)
+MAPPER_MODEL_INVOCATIONS = Counter(
+    "mapper_model_invocations_total", "Calls of the mapping model.", ("component",), registry=REGISTRY
+)
+MAPPER_CONFIDENCE = Histogram(
+    "mapper_confidence_score",
+    "Calibrated confidence of model answers, 0..1.",
+    ("detector",),
+    buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0),
+    registry=REGISTRY,
+)
+
+GATEWAY_STAGE_DURATION = Histogram(
+    "gateway_stage_duration_seconds",
+    "What one stage of a request took as the gateway saw it, the bus included.",
+    ("stage",),
+    buckets=_LATENCY_S,
+    registry=REGISTRY,
+)
+GATEWAY_DEGRADED = Counter(
+    "gateway_degraded_total", "Requests answered without a stage.", ("stage", "reason"), registry=REGISTRY
+)
+CONTROLLER_WORKERS = Gauge(
+    "controller_workers", "Workers seen, by service and readiness.", ("service", "readiness"), registry=REGISTRY
+)
+CONTROLLER_SAMPLES = Counter(
+    "controller_samples_total", "Samples received, by result: ok or invalid.", ("result",), registry=REGISTRY
+)
