@@ -9,19 +9,24 @@ from msgspec import Meta
 
 from trimtab.contracts.message import Message
 
-ComponentRef = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]*@[A-Za-z0-9.]+$", max_length=120)]
+ComponentRef = Annotated[
+    str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]*@[A-Za-z0-9.]+\Z", max_length=120)
+]
 """``name@version``. A version holds no dash, so the subject token below stays unambiguous."""
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+_UNSAFE = re.compile(r"[^A-Za-z0-9_=-]")
 
 
 def subject_token(component: str) -> str:
-    """Return the component as one NATS subject token: ``mlp-full@4`` -> ``mlp-full-4``."""
+    """Return the component as one NATS subject token: ``mlp-full@4`` -> ``mlp-full-4``.
+
+    Two components never share a token: a name's dot becomes ``=``, since its underscore is taken.
+    """
     name, _, version = component.partition("@")
-    return _UNSAFE.sub("_", f"{name}-{version}")
+    return f"{_UNSAFE.sub('_', name.replace('.', '='))}-{_UNSAFE.sub('_', version)}"
 
 
-class Release(Message, kw_only=True):
+class Release(Message, frozen=True, kw_only=True):
     """One component version per stage plus settings: the unit of canary and rollback. Immutable."""
 
     name: Annotated[str, Meta(min_length=1, max_length=80)]
@@ -46,7 +51,7 @@ class Release(Message, kw_only=True):
         return hashlib.sha256(canonical).hexdigest()[:12]
 
 
-class ControlState(Message, kw_only=True):
+class ControlState(Message, frozen=True, kw_only=True):
     """The one document of the bucket ``trimtab_control``: which release serves.
 
     Written only by compare-and-set; its KV revision orders every change.

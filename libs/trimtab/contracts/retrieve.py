@@ -12,15 +12,16 @@ MAX_POOL = 200
 """Most candidates in one reply."""
 
 COLLECTION_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-"""Lower-case name that is a subject token, a folder name and a URL segment."""
+"""Lower-case name that is a subject token, a folder name and a URL segment; JSON Schema dialect."""
 
-CollectionName = Annotated[str, Meta(pattern=COLLECTION_PATTERN)]
+CollectionName = Annotated[str, Meta(pattern=COLLECTION_PATTERN.replace("$", r"\Z"))]
+"""The same for Python, whose ``$`` would let a trailing newline through, into subjects and paths."""
 
 PUBLIC_TENANT = "public"
 """Tenant of passages that everybody may see."""
 
 
-class RetrieveRequest(Message, kw_only=True):
+class RetrieveRequest(Message, frozen=True, kw_only=True):
     """Gateway -> retriever (``trimtab.v1.retrieve.<component>``); the tenant travels in the header."""
 
     collection: CollectionName
@@ -39,7 +40,7 @@ class RetrieveRequest(Message, kw_only=True):
     """IVF lists to visit; None takes the worker's setting."""
 
 
-class Hit(Message, kw_only=True):
+class Hit(Message, frozen=True, kw_only=True):
     """One candidate passage."""
 
     id: str
@@ -56,7 +57,7 @@ class Hit(Message, kw_only=True):
     """Owner; the asking tenant or ``public``, never another."""
 
 
-class Signals(Message, kw_only=True):
+class Signals(Message, frozen=True, kw_only=True):
     """What is known of a query's n candidates, in retrieval order; reranker features come from it."""
 
     fused: Matrix
@@ -73,7 +74,7 @@ class Signals(Message, kw_only=True):
     """Article number of each candidate: equal numbers are one article."""
 
 
-class RetrieveReply(Message, kw_only=True):
+class RetrieveReply(Message, frozen=True, kw_only=True):
     """Retriever -> gateway."""
 
     collection: CollectionName
@@ -86,7 +87,7 @@ class RetrieveReply(Message, kw_only=True):
     """One entry per hit; None without hits."""
 
 
-class ScoreRequest(Message, kw_only=True):
+class ScoreRequest(Message, frozen=True, kw_only=True):
     """Gateway -> retriever (``trimtab.v1.score.<component>``): signals for texts that are in no collection."""
 
     text: str
@@ -103,7 +104,7 @@ class ScoreRequest(Message, kw_only=True):
     """Token vectors of the documents."""
 
 
-class ScoreReply(Message, kw_only=True):
+class ScoreReply(Message, frozen=True, kw_only=True):
     """Retriever -> gateway: signals in the order of the documents sent."""
 
     signals: Signals
