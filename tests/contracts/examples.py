@@ -1,0 +1,266 @@
+"""One hand-made, realistic value of every contract; the golden bytes are made of these."""
+
+import msgspec
+import numpy as np
+
+from trimtab.contracts.component import ControlState, Release
+from trimtab.contracts.documents import (
+    Document,
+    IndexedPassage,
+    PutDocuments,
+    PutReply,
+    Rejected,
+)
+from trimtab.contracts.encode import EncodeReply, EncodeRequest, TokenVectors
+from trimtab.contracts.errors import ErrorCode, ErrorReply
+from trimtab.contracts.mapping import FallbackReason, MappingMode, MapReply, MapRequest
+from trimtab.contracts.pipeline import (
+    MapAnswer,
+    MapBatchAnswer,
+    MapBatchCall,
+    MapBatchItem,
+    MapCall,
+    SearchReply,
+    SearchRequest,
+    SearchResult,
+)
+from trimtab.contracts.rerank import RerankReply, RerankRequest
+from trimtab.contracts.retrieve import (
+    Hit,
+    RetrieveReply,
+    RetrieveRequest,
+    ScoreReply,
+    ScoreRequest,
+    Signals,
+)
+from trimtab.contracts.samples import (
+    EndpointSample,
+    HealthRequest,
+    Readiness,
+    Sample,
+    StatusReply,
+    StatusRequest,
+    WorkerStatus,
+)
+from trimtab.contracts.tensor import Matrix
+
+_SPACE = "single_vector.minilm.384.v1"
+
+
+def _matrix(rows: int, dim: int, dtype: str = "<f4") -> Matrix:
+    return Matrix.of(np.arange(rows * dim).reshape(rows, dim).astype(dtype))
+
+
+def _encoding() -> list[msgspec.Struct]:
+    tokens = TokenVectors(matrix=_matrix(3, 4, "i1"), counts=[2, 1])
+    return [
+        _matrix(2, 3, "<f2"),
+        tokens,
+        EncodeRequest(namespace=_SPACE, texts=["copy a tree"], overflow="reject", tokens=True),
+        EncodeReply(
+            namespace=_SPACE,
+            vectors=_matrix(2, 3),
+            token_counts=[5, 4],
+            truncated=1,
+            cached=0,
+            tokens=tokens,
+        ),
+    ]
+
+
+def _retrieval() -> list[msgspec.Struct]:
+    hit = Hit(
+        id="shutil.copytree",
+        article="shutil",
+        title="shutil.copytree",
+        text="Recursively copy a directory tree.",
+        metadata={"kind": "function"},
+        tenant="public",
+    )
+    signals = Signals(
+        fused=_matrix(1, 2),
+        cosine=_matrix(1, 2),
+        bm25=_matrix(1, 2),
+        maxsim=_matrix(1, 2),
+        gram=_matrix(2, 2, "<f2"),
+        articles=[0, 1],
+    )
+    return [
+        hit,
+        signals,
+        RetrieveRequest(
+            collection="stdlib",
+            namespace=_SPACE,
+            text="copy a tree",
+            vector=_matrix(1, 3),
+            limit=50,
+            nprobe=8,
+        ),
+        RetrieveReply(collection="stdlib", index="stdlib@42", hits=[hit], signals=signals),
+        ScoreRequest(
+            text="copy a tree",
+            vector=_matrix(1, 3),
+            documents=["one", "two"],
+            document_vectors=_matrix(2, 3),
+        ),
+        ScoreReply(signals=signals),
+        RerankRequest(signals=signals),
+        RerankReply(order=[1, 0], scores=[0.25, 0.75], moved=2, first_changed=True),
+    ]
+
+
+def _mapping() -> list[msgspec.Struct]:
+    answer = MapReply(
+        taxonomy=["ABUSE.Threat"],
+        scores={"ABUSE.Threat": 0.9},
+        confidence=0.9,
+        decided_by="rules",
+        fallback_reason=FallbackReason.LOW_CONFIDENCE,
+        mode=MappingMode.HYBRID,
+        versions={"taxonomy": "ai-safety@1"},
+        controls={"NIST-AI-RMF": ["MS-2.6"]},
+    )
+    failed = ErrorReply(
+        code=ErrorCode.NOT_FOUND,
+        error="UnknownTaxonomy",
+        detail="unknown taxonomy 'x'; known: ai-safety",
+        retryable=False,
+    )
+    call = MapCall(output="hate/threatening", detector="openai-moderation", threshold=0.5)
+    items = [MapBatchItem(answer=answer, error=None), MapBatchItem(answer=None, error=failed)]
+    return [
+        answer,
+        failed,
+        call,
+        *items[:1],
+        MapRequest(
+            taxonomy="ai-safety",
+            detector="openai-moderation",
+            output="hate|violence",
+            vectors=_matrix(2, 3),
+            mode=MappingMode.RULES_ONLY,
+            fallback=FallbackReason.TIMEOUT,
+            threshold=0.5,
+        ),
+        MapAnswer(request_id="r-1", release="base", answer=answer, timing_ms={"total": 1.5}),
+        MapBatchCall(items=[call]),
+        MapBatchAnswer(request_id="r-1", release="base", items=items),
+    ]
+
+
+def _front_door() -> list[msgspec.Struct]:
+    result = SearchResult(
+        id="shutil.copytree",
+        score=0.97,
+        title="shutil.copytree",
+        text="Recursively copy a directory tree.",
+        article="shutil",
+        metadata={"kind": "function"},
+    )
+    return [
+        result,
+        SearchRequest(text="copy a tree", collection="stdlib", limit=10),
+        SearchReply(
+            request_id="r-1",
+            release="base",
+            results=[result],
+            timing_ms={"encode": 1.25, "total": 4.5},
+            versions={"retrieve": "stdlib@42"},
+            degraded=["rerank: no_workers"],
+        ),
+    ]
+
+
+def _documents() -> list[msgspec.Struct]:
+    document = Document(
+        id="a-1", text="Rotate the key.", title="Keys", article="ops", metadata={"lang": "en"}
+    )
+    rejected = Rejected(index=1, id="a-2", reason="text is blank; send some")
+    return [
+        document,
+        rejected,
+        PutDocuments(collection="ops", documents=[document]),
+        PutReply(collection="ops", new=1, unchanged=0, rejected=[rejected], sequence=7),
+        IndexedPassage(
+            collection="ops",
+            namespace=_SPACE,
+            component="minilm@1",
+            document=document,
+            content_hash="ab" * 32,
+            vector=_matrix(1, 3),
+            tokens=None,
+        ),
+    ]
+
+
+def _samples() -> list[msgspec.Struct]:
+    endpoint = EndpointSample(
+        endpoint="encode",
+        component="minilm@1",
+        release="base",
+        outcomes={"ok": 9, "overloaded": 1},
+        latency=b"\x01\x02",
+        bad={"token_overflow": 1},
+    )
+    worker = WorkerStatus(
+        service="encoder",
+        instance="encoder-1",
+        version="0.1.0",
+        readiness=Readiness.DEGRADED,
+        reason="no model",
+        components={"minilm@1": "ab12"},
+        revision=3,
+        age_s=0.5,
+        silent=False,
+        uptime_s=60.0,
+        rss_bytes=123456789,
+        requests=600,
+        errors=1,
+        p95_ms=2.5,
+        facts={"cache_hits": 12},
+    )
+    return [
+        endpoint,
+        worker,
+        HealthRequest(),
+        StatusRequest(),
+        Sample(
+            service="encoder",
+            instance="encoder-1",
+            version="0.1.0",
+            readiness=Readiness.READY,
+            reason="",
+            components={"minilm@1": "ab12"},
+            revision=3,
+            started_at=1790000000.0,
+            at=1790000060.0,
+            interval_s=1.0,
+            rss_bytes=123456789,
+            in_flight=2,
+            endpoints=[endpoint],
+            facts={"mean_norm": 1.0},
+        ),
+        StatusReply(at=1790000060.0, workers=[worker], revision=3, release="base"),
+    ]
+
+
+def _state() -> list[msgspec.Struct]:
+    release = Release(
+        name="base",
+        encode="minilm@1",
+        retrieve="hybrid@1",
+        rerank="mlp-full@4",
+        map="head@2",
+        namespace=_SPACE,
+        settings={"retriever.nprobe": 8, "mapper.enabled": True, "mapper.threshold": 0.5},
+    )
+    state = ControlState(
+        operation="op-1", stable="base", releases={"base": release}, actor="ops", reason="first"
+    )
+    return [release, state]
+
+
+def examples() -> dict[str, msgspec.Struct]:
+    """Return one value of every contract by class name."""
+    groups = (_encoding, _retrieval, _mapping, _front_door, _documents, _samples, _state)
+    return {type(value).__name__: value for group in groups for value in group()}
