@@ -46,7 +46,9 @@ class UnsafeFile(ArtifactError):
     """A file of a kind that can execute code when it is loaded."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"{path} looks like a pickle or code; components hold safetensors, JSON and ONNX only")
+        super().__init__(
+            f"{path} looks like a pickle or code; components hold safetensors, JSON and ONNX only"
+        )
         self.path = path
 
 
@@ -162,5 +164,7 @@ def verify(folder: Path) -> Manifest:
         if path.stat().st_size != entry.size:
             raise ArtifactCorrupt(manifest.reference, name, f"is not {entry.size} bytes")
         if sha256_of(path) != entry.sha256:
-            raise ArtifactCorrupt(manifest.reference, name, "does not have the sha256 of its manifest")
+            raise ArtifactCorrupt(
+                manifest.reference, name, "does not have the sha256 of its manifest"
+            )
     return manifest

@@ -16,7 +16,7 @@ MAX_TEXT_CHARS = 32_768
 """Longest passage, characters."""
 
 
-class Document(Message, kw_only=True):
+class Document(Message, frozen=True, kw_only=True):
     """One passage as a producer sends it."""
 
     id: Annotated[str, Meta(min_length=1, max_length=256)]
@@ -33,7 +33,7 @@ class Document(Message, kw_only=True):
     """Stored and returned, not searched."""
 
 
-class PutDocuments(Message, kw_only=True):
+class PutDocuments(Message, frozen=True, kw_only=True):
     """Producer -> gateway (``trimtab.v1.documents``): add or replace passages."""
 
     collection: CollectionName
@@ -42,7 +42,7 @@ class PutDocuments(Message, kw_only=True):
     """1 to 64 passages."""
 
 
-class Rejected(Message, kw_only=True):
+class Rejected(Message, frozen=True, kw_only=True):
     """One passage that was not stored."""
 
     index: int
@@ -53,7 +53,7 @@ class Rejected(Message, kw_only=True):
     """What was wrong and what to do."""
 
 
-class PutReply(Message, kw_only=True):
+class PutReply(Message, frozen=True, kw_only=True):
     """Gateway -> producer, after every accepted passage is durable in the stream."""
 
     collection: CollectionName
@@ -68,7 +68,7 @@ class PutReply(Message, kw_only=True):
     """Stream sequence of the last write; a retriever that applied it finds them all."""
 
 
-class IndexedPassage(Message, kw_only=True):
+class IndexedPassage(Message, frozen=True, kw_only=True):
     """Gateway -> every retriever, through the stream ``TRIMTAB_DOCS``: a passage ready to be searched."""
 
     collection: CollectionName

@@ -17,7 +17,7 @@ Profile = Literal["query", "passage"]
 """What the text is; models with asymmetric prompts care."""
 
 
-class EncodeRequest(Message, kw_only=True):
+class EncodeRequest(Message, frozen=True, kw_only=True):
     """Gateway -> encoder (``trimtab.v1.encode.<component>``)."""
 
     namespace: str
@@ -30,7 +30,7 @@ class EncodeRequest(Message, kw_only=True):
     """Also return int8 token vectors, for MaxSim."""
 
 
-class TokenVectors(Message, kw_only=True):
+class TokenVectors(Message, frozen=True, kw_only=True):
     """Late-interaction vectors of several texts, one below the other."""
 
     matrix: Matrix
@@ -39,7 +39,7 @@ class TokenVectors(Message, kw_only=True):
     """Rows of each text, in order."""
 
 
-class EncodeReply(Message, kw_only=True):
+class EncodeReply(Message, frozen=True, kw_only=True):
     """Encoder -> gateway."""
 
     namespace: str

@@ -157,7 +157,9 @@ class MessageTooLarge(CallerError):
     code = ErrorCode.TOO_LARGE
 
     def __init__(self, size: int, limit: int) -> None:
-        super().__init__(f"message of {size} bytes, the limit is {limit}; send fewer or smaller items")
+        super().__init__(
+            f"message of {size} bytes, the limit is {limit}; send fewer or smaller items"
+        )
         self.size, self.limit = size, limit
 
 
@@ -167,7 +169,9 @@ class UnknownNamespace(CallerError):
     code = ErrorCode.NOT_FOUND
 
     def __init__(self, namespace: str, known: tuple[str, ...] = ()) -> None:
-        super().__init__(f"unknown namespace {namespace!r}; served here: {', '.join(known) or 'none'}")
+        super().__init__(
+            f"unknown namespace {namespace!r}; served here: {', '.join(known) or 'none'}"
+        )
         self.namespace, self.known = namespace, known
 
 
@@ -215,7 +219,9 @@ class Overloaded(BusyError):
     code = ErrorCode.OVERLOADED
 
     def __init__(self, service: str, limit: int) -> None:
-        super().__init__(f"{service} already holds {limit} requests; try again, or start another worker")
+        super().__init__(
+            f"{service} already holds {limit} requests; try again, or start another worker"
+        )
         self.service, self.limit = service, limit
 
 
@@ -226,7 +232,9 @@ class DeadlineExceeded(BusyError):
     retryable = False
 
     def __init__(self, stage: str, remaining_ms: float) -> None:
-        super().__init__(f"{stage}: {remaining_ms:.0f} ms left before the deadline, not enough to answer")
+        super().__init__(
+            f"{stage}: {remaining_ms:.0f} ms left before the deadline, not enough to answer"
+        )
         self.stage, self.remaining_ms = stage, remaining_ms
 
 
@@ -268,7 +276,9 @@ class NoWorkers(DependencyError):
 class BusUnavailable(DependencyError):
     """NATS cannot be reached."""
 
-    def __init__(self, detail: str = "NATS cannot be reached; is it running? try `trimtab doctor`") -> None:
+    def __init__(
+        self, detail: str = "NATS cannot be reached; is it running? try `trimtab doctor`"
+    ) -> None:
         super().__init__(detail)
 
 

@@ -13,12 +13,17 @@ RELEASE = "Trimtab-Release"
 REVISION = "Trimtab-Revision"
 TRACEPARENT = "traceparent"
 COMPONENT = "Trimtab-Component"
+"""Component version that answered; empty for the gateway's own verbs."""
 INSTANCE = "Trimtab-Instance"
+"""Worker that answered."""
 TIMING = "Trimtab-Timing"
 """``queue;compute`` of a reply in microseconds."""
 ERROR = "Nats-Service-Error"
+"""Class name of the error; only replies that are errors have it (ADR-32)."""
 ERROR_CODE = "Nats-Service-Error-Code"
+"""Numeric status of the error, see Errors (ADR-32)."""
 CONTENT_HASH = "Trimtab-Content-Hash"
+"""Content hash of a passage in the stream of passages."""
 
 
 def now_ms() -> int:

@@ -44,7 +44,7 @@ def parts_of(output: str) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in output.split("|") if part.strip()))
 
 
-class MapRequest(Message, kw_only=True):
+class MapRequest(Message, frozen=True, kw_only=True):
     """Gateway -> mapper (``trimtab.v1.map.<component>``)."""
 
     taxonomy: str
@@ -63,7 +63,7 @@ class MapRequest(Message, kw_only=True):
     """Confidence below which the rules decide; None takes the worker's setting."""
 
 
-class MapReply(Message, kw_only=True):
+class MapReply(Message, frozen=True, kw_only=True):
     """Mapper -> gateway."""
 
     taxonomy: Annotated[list[str], Meta(min_length=1)]

@@ -1,6 +1,6 @@
 """The frozen message every contract extends, and its one wire form: msgpack, closed to unknown fields."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,14 +13,15 @@ CONTENT_TYPE = "application/msgpack"
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of every contract: immutable, refuses fields it does not know.
 
-    Subclasses say ``kw_only=True`` themselves: msgspec does not inherit it.
+    Subclasses say ``frozen=True, kw_only=True`` themselves: msgspec does not inherit the latter,
+    and type checkers do not see the former.
     """
 
 
 M = TypeVar("M")
 
 _encoder = msgspec.msgpack.Encoder()
-_decoders: dict[type, msgspec.msgpack.Decoder] = {}
+_decoders: dict[type, msgspec.msgpack.Decoder[Any]] = {}
 
 
 def encode(message: Message) -> bytes:

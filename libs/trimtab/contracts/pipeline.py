@@ -4,8 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from trimtab.contracts.mapping import MAX_OUTPUT_CHARS, MapReply
 from trimtab.contracts.errors import ErrorReply
+from trimtab.contracts.mapping import MAX_OUTPUT_CHARS, MapReply
 from trimtab.contracts.message import Message
 from trimtab.contracts.retrieve import CollectionName
 
@@ -16,7 +16,7 @@ MAX_BATCH = 100
 """Most items of a batch (runbook 1, `/map/batch`)."""
 
 
-class SearchRequest(Message, kw_only=True):
+class SearchRequest(Message, frozen=True, kw_only=True):
     """Producer -> gateway (``trimtab.v1.search``)."""
 
     text: Annotated[str, Meta(min_length=1, max_length=MAX_QUERY_CHARS)]
@@ -27,7 +27,7 @@ class SearchRequest(Message, kw_only=True):
     """Results wanted."""
 
 
-class SearchResult(Message, kw_only=True):
+class SearchResult(Message, frozen=True, kw_only=True):
     """One answer."""
 
     id: str
@@ -44,7 +44,7 @@ class SearchResult(Message, kw_only=True):
     """Stored with it."""
 
 
-class SearchReply(Message, kw_only=True):
+class SearchReply(Message, frozen=True, kw_only=True):
     """Gateway -> producer."""
 
     request_id: str
@@ -61,7 +61,7 @@ class SearchReply(Message, kw_only=True):
     """What was left out and why, for example ``rerank: no_workers``; empty when nothing was."""
 
 
-class MapCall(Message, kw_only=True):
+class MapCall(Message, frozen=True, kw_only=True):
     """Producer -> gateway (``trimtab.v1.map_output``)."""
 
     output: Annotated[str, Meta(max_length=MAX_OUTPUT_CHARS)]
@@ -74,7 +74,7 @@ class MapCall(Message, kw_only=True):
     """Confidence below which the rules decide."""
 
 
-class MapAnswer(Message, kw_only=True):
+class MapAnswer(Message, frozen=True, kw_only=True):
     """Gateway -> producer."""
 
     request_id: str
@@ -87,14 +87,14 @@ class MapAnswer(Message, kw_only=True):
     """Milliseconds: encode, map, total."""
 
 
-class MapBatchCall(Message, kw_only=True):
+class MapBatchCall(Message, frozen=True, kw_only=True):
     """Producer -> gateway (``trimtab.v1.map_batch``)."""
 
     items: Annotated[list[MapCall], Meta(min_length=1, max_length=MAX_BATCH)]
     """1 to 100 items."""
 
 
-class MapBatchItem(Message, kw_only=True):
+class MapBatchItem(Message, frozen=True, kw_only=True):
     """One item's result: an answer or an error, never both."""
 
     answer: MapReply | None
@@ -103,7 +103,7 @@ class MapBatchItem(Message, kw_only=True):
     """Why there is no answer."""
 
 
-class MapBatchAnswer(Message, kw_only=True):
+class MapBatchAnswer(Message, frozen=True, kw_only=True):
     """Gateway -> producer, items in the order sent."""
 
     request_id: str

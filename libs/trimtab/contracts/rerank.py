@@ -8,14 +8,14 @@ from trimtab.contracts.message import Message
 from trimtab.contracts.retrieve import Signals
 
 
-class RerankRequest(Message, kw_only=True):
+class RerankRequest(Message, frozen=True, kw_only=True):
     """Gateway -> reranker (``trimtab.v1.rerank.<component>``)."""
 
     signals: Signals
     """Of the candidates, in retrieval order."""
 
 
-class RerankReply(Message, kw_only=True):
+class RerankReply(Message, frozen=True, kw_only=True):
     """Reranker -> gateway."""
 
     order: list[int]

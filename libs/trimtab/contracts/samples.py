@@ -17,7 +17,7 @@ class Readiness(StrEnum):
     DRAINING = "draining"
 
 
-class EndpointSample(Message, kw_only=True):
+class EndpointSample(Message, frozen=True, kw_only=True):
     """What one endpoint of a worker did in the sample's interval."""
 
     endpoint: str
@@ -34,7 +34,7 @@ class EndpointSample(Message, kw_only=True):
     """Quality as counts of bad events, by name: fallback_low_confidence, empty_result, token_overflow, ..."""
 
 
-class Sample(Message, kw_only=True):
+class Sample(Message, frozen=True, kw_only=True):
     """Worker -> controller once a second (``trimtab.evt.sample.<service>.<instance>``)."""
 
     service: str
@@ -67,15 +67,15 @@ class Sample(Message, kw_only=True):
     """What the service wants known: index sizes, applied sequence, cache hit ratio, mean norm."""
 
 
-class HealthRequest(Message, kw_only=True):
+class HealthRequest(Message, frozen=True, kw_only=True):
     """Anybody -> every worker (``trimtab.v1.health``, broadcast)."""
 
 
-class StatusRequest(Message, kw_only=True):
+class StatusRequest(Message, frozen=True, kw_only=True):
     """Operator -> controller (``trimtab.op.v1.status``)."""
 
 
-class WorkerStatus(Message, kw_only=True):
+class WorkerStatus(Message, frozen=True, kw_only=True):
     """One worker as the controller sees it."""
 
     service: str
@@ -110,7 +110,7 @@ class WorkerStatus(Message, kw_only=True):
     """What the service wants known."""
 
 
-class StatusReply(Message, kw_only=True):
+class StatusReply(Message, frozen=True, kw_only=True):
     """Controller -> operator."""
 
     at: float

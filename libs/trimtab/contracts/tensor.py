@@ -23,7 +23,7 @@ _NAMES: dict[np.dtype[Any], DType] = {
 }
 
 
-class Matrix(Message, kw_only=True):
+class Matrix(Message, frozen=True, kw_only=True):
     """A row-major matrix: ``rows`` x ``dim`` numbers of ``dtype``, little-endian."""
 
     dtype: DType
@@ -57,6 +57,7 @@ class Matrix(Message, kw_only=True):
         expected = self.rows * self.dim * dtype.itemsize
         if len(self.data) != expected:
             raise InvalidMessage(
-                "Matrix", f"{self.rows}x{self.dim} {self.dtype} needs {expected} bytes, got {len(self.data)}"
+                "Matrix",
+                f"{self.rows}x{self.dim} {self.dtype} needs {expected} bytes, got {len(self.data)}",
             )
         return np.frombuffer(self.data, dtype=dtype).reshape(self.rows, self.dim)

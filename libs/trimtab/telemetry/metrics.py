@@ -7,7 +7,25 @@ literally (``mapper_*``, runbooks 1 and 2).
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-_LATENCY_S = (0.0005, 0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 5.0)
+_LATENCY_S = (
+    0.0005,
+    0.001,
+    0.002,
+    0.004,
+    0.006,
+    0.008,
+    0.01,
+    0.015,
+    0.02,
+    0.05,
+    0.1,
+    0.15,
+    0.25,
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+)
 """Buckets that hold every latency objective of the runbooks: 2, 8, 10, 20, 150, 250 ms, 2 s."""
 
 REGISTRY = CollectorRegistry(auto_describe=True)
@@ -48,7 +66,10 @@ READY = Gauge(
     registry=REGISTRY,
 )
 BUILD_INFO = Gauge(
-    "trimtab_build_info", "Always 1; the labels say what runs.", ("service", "version"), registry=REGISTRY
+    "trimtab_build_info",
+    "Always 1; the labels say what runs.",
+    ("service", "version"),
+    registry=REGISTRY,
 )
 COMPONENT_INFO = Gauge(
     "trimtab_component_info",
@@ -57,7 +78,10 @@ COMPONENT_INFO = Gauge(
     registry=REGISTRY,
 )
 BUS_RECONNECTS = Counter(
-    "trimtab_bus_reconnects_total", "Times the NATS connection came back.", ("service",), registry=REGISTRY
+    "trimtab_bus_reconnects_total",
+    "Times the NATS connection came back.",
+    ("service",),
+    registry=REGISTRY,
 )
 BUS_ERRORS = Counter(
     "trimtab_bus_errors_total",
@@ -80,9 +104,14 @@ BAD_EVENTS = Counter(
 )
 
 ENCODER_TEXTS = Counter("encoder_texts_total", "Texts encoded.", ("component",), registry=REGISTRY)
-ENCODER_TOKENS = Counter("encoder_tokens_total", "Tokens encoded.", ("component",), registry=REGISTRY)
+ENCODER_TOKENS = Counter(
+    "encoder_tokens_total", "Tokens encoded.", ("component",), registry=REGISTRY
+)
 ENCODER_CACHE = Counter(
-    "encoder_cache_total", "Cache look-ups by result: hit or miss.", ("component", "result"), registry=REGISTRY
+    "encoder_cache_total",
+    "Cache look-ups by result: hit or miss.",
+    ("component", "result"),
+    registry=REGISTRY,
 )
 ENCODER_OVERFLOW = Counter(
     "encoder_token_overflow_total",
@@ -91,7 +120,10 @@ ENCODER_OVERFLOW = Counter(
     registry=REGISTRY,
 )
 ENCODER_NORM = Gauge(
-    "encoder_mean_norm_ratio", "Mean L2 norm of the last batch; 1 within 1e-5.", ("component",), registry=REGISTRY
+    "encoder_mean_norm_ratio",
+    "Mean L2 norm of the last batch; 1 within 1e-5.",
+    ("component",),
+    registry=REGISTRY,
 )
 
 RETRIEVER_PASSAGES = Gauge(
@@ -114,11 +146,17 @@ RETRIEVER_SNAPSHOT_REFUSED = Counter(
     registry=REGISTRY,
 )
 RERANKER_FIRST_CHANGED = Counter(
-    "reranker_first_changed_total", "Requests whose rank 1 changed.", ("component",), registry=REGISTRY
+    "reranker_first_changed_total",
+    "Requests whose rank 1 changed.",
+    ("component",),
+    registry=REGISTRY,
 )
 
 MAPPER_REQUESTS = Counter(
-    "mapper_requests_total", "Mapping requests by status: success or error.", ("detector", "status"), registry=REGISTRY
+    "mapper_requests_total",
+    "Mapping requests by status: success or error.",
+    ("detector", "status"),
+    registry=REGISTRY,
 )
 MAPPER_DURATION = Histogram(
     "mapper_request_duration_seconds",
@@ -140,10 +178,16 @@ MAPPER_FALLBACK_PERCENTAGE = Gauge(
     registry=REGISTRY,
 )
 MAPPER_FALLBACK = Counter(
-    "mapper_fallback_total", "Fallbacks to rules, one reason each.", ("detector", "reason"), registry=REGISTRY
+    "mapper_fallback_total",
+    "Fallbacks to rules, one reason each.",
+    ("detector", "reason"),
+    registry=REGISTRY,
 )
 MAPPER_MODEL_INVOCATIONS = Counter(
-    "mapper_model_invocations_total", "Calls of the mapping model.", ("component",), registry=REGISTRY
+    "mapper_model_invocations_total",
+    "Calls of the mapping model.",
+    ("component",),
+    registry=REGISTRY,
 )
 MAPPER_CONFIDENCE = Histogram(
     "mapper_confidence_score",
@@ -161,11 +205,20 @@ GATEWAY_STAGE_DURATION = Histogram(
     registry=REGISTRY,
 )
 GATEWAY_DEGRADED = Counter(
-    "gateway_degraded_total", "Requests answered without a stage.", ("stage", "reason"), registry=REGISTRY
+    "gateway_degraded_total",
+    "Requests answered without a stage.",
+    ("stage", "reason"),
+    registry=REGISTRY,
 )
 CONTROLLER_WORKERS = Gauge(
-    "controller_workers", "Workers seen, by service and readiness.", ("service", "readiness"), registry=REGISTRY
+    "controller_workers",
+    "Workers seen, by service and readiness.",
+    ("service", "readiness"),
+    registry=REGISTRY,
 )
 CONTROLLER_SAMPLES = Counter(
-    "controller_samples_total", "Samples received, by result: ok or invalid.", ("result",), registry=REGISTRY
+    "controller_samples_total",
+    "Samples received, by result: ok or invalid.",
+    ("result",),
+    registry=REGISTRY,
 )

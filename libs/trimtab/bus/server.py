@@ -1,0 +1,213 @@
+"""Answering over NATS: every request gets a reply or a typed error, none is lost at a stop.
+
+FastStream subscribes and parses; this module admits, answers and replies. Its lean profile is on
+purpose (each injected parameter costs a thread hop of 130 us, measured): handlers take the request
+and its context, nothing is injected, the decoded body is the message itself.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import nats.errors
+from faststream.message import StreamMessage
+from faststream.nats import NatsBroker
+from nats.aio.client import Client as NatsClient
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from trimtab.bus.admission import Admission
+from trimtab.bus.caller import check_size
+from trimtab.bus.discovery import EndpointStats
+from trimtab.contracts import headers as names
+from trimtab.contracts.errors import STATUS, ErrorReply, InternalError, TrimtabError
+from trimtab.contracts.headers import RequestContext
+from trimtab.contracts.message import CONTENT_TYPE, Message, decode, encode
+from trimtab.contracts.subjects import INBOX_PREFIX
+from trimtab.telemetry.logs import Logger
+from trimtab.telemetry.metrics import IN_FLIGHT, SHED
+from trimtab.telemetry.traces import server_span
+from trimtab.worker.sampler import Sampler
+
+Handler = Callable[[Any, RequestContext], Awaitable[Message]]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One verb of a service, bound to the component version that answers it."""
+
+    name: str
+    """Verb: encode, retrieve, rerank, map, search."""
+    subject: str
+    """From ``contracts.subjects``."""
+    request: type[Message]
+    """Contract of the request."""
+    handler: Handler
+    """``async (request, context) -> reply``; raises TrimtabError for what the caller must know."""
+    component: str = ""
+    """Component version that answers; empty for the gateway's own verbs."""
+
+
+@dataclass
+class Server:
+    """The endpoints of one worker."""
+
+    service: str
+    """Service name: queue group and metric label."""
+    instance: str
+    """Unique per process."""
+    broker: NatsBroker
+    """FastStream's."""
+    admission: Admission
+    """Shared by all endpoints of the worker."""
+    sampler: Sampler
+    """Learns every outcome."""
+    log: Logger
+    """Worker's logger."""
+    stats: list[EndpointStats] = field(default_factory=list)
+    """For ``$SRV.STATS``."""
+    _subscribers: list[Any] = field(default_factory=list)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def add(self, endpoint: Endpoint) -> None:
+        """Register an endpoint; it takes requests once :meth:`open` ran."""
+        stats = EndpointStats(endpoint.name, endpoint.subject, self.service)
+        self.stats.append(stats)
+        # no_reply: FastStream would answer with the handler's None before our reply is made.
+        subscriber = self.broker.subscriber(
+            endpoint.subject, queue=self.service, decoder=_keep_message, no_reply=True
+        )
+
+        async def receive(message: StreamMessage[Msg]) -> None:
+            await self._receive(endpoint, stats, message)
+
+        subscriber(receive)
+        self._subscribers.append(subscriber)
+
+    async def open(self) -> None:
+        """Start to take requests; returns once the server knows of every subscription."""
+        await self.broker.start()
+        await self.connection.flush()
+
+    @property
+    def connection(self) -> NatsClient:
+        """The connection below FastStream."""
+        return self.broker.config.broker_config.connection_state.connection
+
+    async def drain(self) -> None:
+        """Take nothing new, answer everything already delivered.
+
+        FastStream's own stop drops what is queued (197 of 200 measured), hence the order here:
+        unsubscribe and let the client hand over what it holds, then wait for the answers.
+        """
+        if self.connection.is_connected:
+            await asyncio.gather(*(self._leave(subscriber) for subscriber in self._subscribers))
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        self.admission.draining = True
+        if self.connection.is_connected:
+            await self.connection.flush()
+
+    async def _leave(self, subscriber: Any) -> None:
+        subscription: Subscription | None = subscriber.subscription
+        if subscription is not None:
+            await subscription.drain()  # type: ignore[no-untyped-call]
+            subscriber.subscription = None  # FastStream's stop would unsubscribe it once more
+
+    async def _receive(
+        self, endpoint: Endpoint, stats: EndpointStats, message: StreamMessage[Msg]
+    ) -> None:
+        reply_to = message.raw_message.reply
+        if not reply_to.startswith(INBOX_PREFIX):
+            # Answering would publish with our permissions where the caller has none.
+            SHED.labels(self.service, endpoint.name, "forbidden").inc()
+            return
+        try:
+            self.admission.enter()
+        except TrimtabError as refusal:
+            SHED.labels(self.service, endpoint.name, refusal.code).inc()
+            await self._reply_error(endpoint, reply_to, refusal.reply())
+            return
+        IN_FLIGHT.labels(self.service).set(self.admission.in_flight)
+        task = asyncio.create_task(
+            self._answer(endpoint, stats, message.raw_message, time.perf_counter_ns())
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(
+        self, endpoint: Endpoint, stats: EndpointStats, message: Msg, started: int
+    ) -> None:
+        outcome, release = "ok", ""
+        try:
+            context = RequestContext.from_wire(message.headers)
+            release = context.release
+            self.admission.check_deadline(endpoint.name, context.remaining_ms())
+            request = decode(endpoint.request, message.data)
+            with server_span(endpoint.name, self.service, context) as traced:
+                reply = await endpoint.handler(request, traced)
+            await self._reply(endpoint, message.reply, reply, started)
+            self.admission.served((time.perf_counter_ns() - started) / 1e6)
+        except TrimtabError as error:
+            outcome = error.code.value
+            if error.status >= 500:
+                self.log.warning(
+                    "request_failed", endpoint=endpoint.name, error=error.reply().error
+                )
+            await self._reply_error(endpoint, message.reply, error.reply())
+        except Exception as error:
+            outcome = InternalError.code.value
+            self.log.exception(
+                "request_crashed",
+                endpoint=endpoint.name,
+                error=type(error).__name__,
+                request_id=(message.headers or {}).get(names.REQUEST, ""),
+            )
+            await self._reply_error(endpoint, message.reply, InternalError().reply())
+        finally:
+            self.admission.leave()
+            IN_FLIGHT.labels(self.service).set(self.admission.in_flight)
+            took_ns = time.perf_counter_ns() - started
+            self.sampler.observe(endpoint.name, endpoint.component, release, outcome, took_ns / 1e6)
+            _account(stats, outcome, took_ns)
+
+    async def _reply(self, endpoint: Endpoint, subject: str, reply: Message, started: int) -> None:
+        body = encode(reply)
+        headers = {
+            "content-type": CONTENT_TYPE,
+            names.COMPONENT: endpoint.component,
+            names.INSTANCE: self.instance,
+            names.TIMING: str((time.perf_counter_ns() - started) // 1000),
+        }
+        check_size(headers, body, self.connection.max_payload)
+        await self._publish(subject, body, headers)
+
+    async def _reply_error(self, endpoint: Endpoint, subject: str, error: ErrorReply) -> None:
+        headers = {
+            "content-type": CONTENT_TYPE,
+            names.COMPONENT: endpoint.component,
+            names.INSTANCE: self.instance,
+            names.ERROR: error.error,
+            names.ERROR_CODE: str(STATUS[error.code]),
+        }
+        await self._publish(subject, encode(error), headers)  # type: ignore[arg-type]
+
+    async def _publish(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+        try:
+            await self.connection.publish(subject, body, headers=headers)
+        except nats.errors.Error as error:
+            self.log.warning("reply_lost", error=type(error).__name__)
+
+
+async def _keep_message(message: StreamMessage[Msg]) -> StreamMessage[Msg]:
+    return message
+
+
+def _account(stats: EndpointStats, outcome: str, took_ns: int) -> None:
+    stats.requests += 1
+    stats.processing_ns += took_ns
+    if outcome != "ok":
+        stats.errors += 1
+        stats.last_error = outcome

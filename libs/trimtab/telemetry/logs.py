@@ -1,0 +1,80 @@
+"""JSON lines on stdout (plain on a terminal), made of an event name and allow-listed keys.
+
+A key that is not on the list is withheld, so that a text, a label or a key can never reach a log by
+accident: ids, lengths, hashes and names only.
+"""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger
+
+Logger = FilteringBoundLogger
+
+ALLOWED = frozenset(
+    {
+        "event", "level", "timestamp", "logger", "exception", "exc_info", "stack_info", "withheld",
+        "service", "instance", "version", "component", "components", "hash", "request_id", "tenant_hash",
+        "endpoint", "outcome", "status", "code", "error", "detail", "release", "revision", "stage",
+        "took_ms", "timing_ms", "queue_ms", "count", "size", "rows", "bytes", "limit", "path", "url", "port",
+        "pid", "signal", "attempt", "wait_s", "collection", "namespace", "sequence", "index", "passages",
+        "kind", "reason", "method", "route", "detector", "taxonomy", "decided_by", "degraded", "from_state",
+        "to_state", "verdict", "workers", "readiness", "cause", "total", "dimension", "exit_code",
+    }
+)  # fmt: skip
+"""Every key a log line may carry."""
+
+
+def withhold_unknown(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Drop keys that are not allow-listed and name them in ``withheld``."""
+    unknown = sorted(key for key in event if key not in ALLOWED)
+    for key in unknown:
+        del event[key]
+    if unknown:
+        event["withheld"] = unknown
+    return event
+
+
+def without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Keep an exception's traceback, drop its message: messages quote values."""
+    if isinstance(event.get("exception"), list):
+        for part in event["exception"]:
+            part.pop("exc_value", None)
+            part.pop("exc_notes", None)
+    return event
+
+
+def configure(level: str = "info", *, pretty: bool | None = None) -> None:
+    """Set up logging for this process; call once, from a main."""
+    pretty = sys.stdout.isatty() if pretty is None else pretty
+    traceback = structlog.processors.ExceptionRenderer(
+        structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    )
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer()
+        if pretty
+        else structlog.processors.JSONRenderer(sort_keys=True)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            traceback,
+            without_values,
+            withhold_unknown,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(message)s")
+
+
+def get(service: str, instance: str) -> Logger:
+    """Return a logger that names the worker on every line."""
+    bound: Logger = structlog.get_logger().bind(service=service, instance=instance)
+    return bound

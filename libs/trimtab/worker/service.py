@@ -1,0 +1,248 @@
+"""The life of a worker: connect, load, listen, ready; then drain and stop, losing nothing.
+
+A service's ``app.py`` builds a :class:`Worker`, adds endpoints in its ``load`` and nothing else;
+everything that workers do alike is here.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import uvloop
+from faststream.nats import NatsBroker
+from nats.aio.client import Client as NatsClient
+from nats.aio.msg import Msg
+from nats.errors import NoServersError
+
+from trimtab.bus.admission import Admission
+from trimtab.bus.caller import Caller
+from trimtab.bus.connection import Link, options
+from trimtab.bus.discovery import Discovery
+from trimtab.bus.server import Endpoint, Server
+from trimtab.contracts import subjects
+from trimtab.contracts.message import encode
+from trimtab.contracts.samples import Readiness
+from trimtab.telemetry import logs, traces
+from trimtab.telemetry.metrics import BUILD_INFO, COMPONENT_INFO, READY
+from trimtab.worker.http import HealthServer
+from trimtab.worker.sampler import Identity, Sampler
+from trimtab.worker.settings import DeploymentSettings, WorkerSettings
+
+SAMPLE_INTERVAL_S = 1.0
+"""One sample a second, however many requests."""
+
+_READY_VALUE = {Readiness.READY: 1.0, Readiness.DEGRADED: 0.5}
+
+
+def code_version() -> str:
+    """Return the installed version; ``0.0.0`` when run from a folder that was not installed."""
+    try:
+        return version("trimtab")
+    except PackageNotFoundError:
+        return "0.0.0"
+
+
+Hook = Callable[["Worker"], Awaitable[None]]
+
+
+@dataclass
+class Worker:
+    """One process of one service."""
+
+    service: str
+    """Folder name, queue group, metric label, ``service.name``."""
+    description: str
+    """One line for ``$SRV.INFO``."""
+    deployment: DeploymentSettings
+    """Shared by all processes."""
+    settings: WorkerSettings
+    """The service's own."""
+    load: Hook
+    """Awaited once connected: loads components, adds endpoints with :meth:`serve`."""
+    unload: Hook | None = None
+    """Awaited after the drain: closes what ``load`` opened."""
+    broker: NatsBroker = field(init=False)
+    server: Server = field(init=False)
+    sampler: Sampler = field(init=False)
+    link: Link = field(init=False)
+    log: logs.Logger = field(init=False)
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        instance = self.settings.instance or f"{self.service}-{secrets.token_hex(3)}"
+        self.link = Link(self.service)
+        self.log = logs.get(self.service, instance)
+        self.broker = NatsBroker(
+            self.deployment.nats_url,
+            logger=None,
+            apply_types=False,
+            graceful_timeout=self.settings.drain_timeout_s,
+            **options(self.link, nkey_seed=self.deployment.nats_nkey_seed),
+        )
+        identity = Identity(self.service, instance, code_version(), time.time())
+        self.sampler = Sampler(identity)
+        self.server = Server(
+            self.service,
+            instance,
+            self.broker,
+            Admission(self.service, self.settings.max_in_flight),
+            self.sampler,
+            self.log,
+        )
+
+    @property
+    def identity(self) -> Identity:
+        """Who this worker is and how it feels."""
+        return self.sampler.identity
+
+    @property
+    def connection(self) -> NatsClient:
+        """The NATS connection; there once ``load`` runs."""
+        return self.server.connection
+
+    @property
+    def caller(self) -> Caller:
+        """For services that ask other services."""
+        return Caller(self.connection)
+
+    def serve(self, endpoint: Endpoint) -> None:
+        """Add an endpoint; call it in ``load``."""
+        self.server.add(endpoint)
+
+    def loaded(self, component: str, content_hash: str) -> None:
+        """Say that a component version is loaded and verified."""
+        self.identity.components[component] = content_hash
+        COMPONENT_INFO.labels(self.service, component, content_hash[:12]).set(1)
+
+    def feel(self, readiness: Readiness, reason: str = "") -> None:
+        """Change the readiness, with the reason when it is not simply ready."""
+        if (readiness, reason) != (self.identity.readiness, self.identity.reason):
+            self.log.info("readiness", readiness=readiness.value, reason=reason)
+        self.identity.readiness, self.identity.reason = readiness, reason
+        READY.labels(self.service, self.identity.instance).set(_READY_VALUE.get(readiness, 0.0))
+
+    def request_stop(self) -> None:
+        """Begin an orderly stop; safe to call twice."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Live until :meth:`request_stop`, a signal, or a connection that is gone for good."""
+        BUILD_INFO.labels(self.service, self.identity.version).set(1)
+        health = HealthServer(self.identity, self.settings.http_host, self.settings.http_port)
+        self.identity.facts["http_port"] = health.start()
+        try:
+            await self._connect()
+            await self.load(self)
+            await self._open()
+            sampling = asyncio.create_task(self._sample_forever())
+            await self._until_stopped()
+            await self._close(sampling)
+        finally:
+            health.stop()
+
+    async def _connect(self) -> None:
+        connected = False
+        while not connected:
+            try:
+                await self.broker.connect()
+                connected = True
+            except (OSError, NoServersError):
+                self.log.warning("waiting_for_nats", url=self.deployment.nats_url)
+                await asyncio.sleep(0.5)
+
+    async def _open(self) -> None:
+        await self.server.open()
+        await self.connection.subscribe(subjects.HEALTH, cb=self._health)
+        discovery = Discovery(
+            self.service,
+            self.identity.instance,
+            _semver(self.identity.version),
+            self.description,
+            self._metadata,
+            self.server.stats,
+        )
+        await discovery.start(self.connection)
+        await self.connection.flush()
+        if self.identity.readiness == Readiness.STARTING:
+            self.feel(Readiness.READY)
+        await self._publish_sample()
+
+    async def _until_stopped(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError, RuntimeError):
+                loop.add_signal_handler(number, self.request_stop)
+        waits: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self._stop.wait()),
+            asyncio.create_task(self.link.closed.wait()),
+        ]
+        if self.deployment.parent_pid:
+            waits.append(asyncio.create_task(self._parent_gone(self.deployment.parent_pid)))
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in waits:
+            task.cancel()
+
+    async def _close(self, sampling: "asyncio.Task[None]") -> None:
+        self.feel(Readiness.DRAINING, "stopping")
+        sampling.cancel()
+        try:
+            async with asyncio.timeout(self.settings.drain_timeout_s):
+                await self.server.drain()
+        except TimeoutError:
+            self.log.warning("drain_timed_out", count=self.server.admission.in_flight)
+        if self.unload is not None:
+            await self.unload(self)
+        if self.connection.is_connected:
+            await self._publish_sample()
+            await self.connection.flush()
+        await self.broker.stop()
+
+    async def _sample_forever(self) -> None:
+        while True:
+            await asyncio.sleep(SAMPLE_INTERVAL_S)
+            if self.link.forbidden:
+                self.feel(Readiness.DEGRADED, "NATS refused a permission; see deploy/nats")
+            if self.connection.is_connected:
+                await self._publish_sample()
+
+    async def _publish_sample(self) -> None:
+        sample = self.sampler.take(self.server.admission.in_flight)
+        await self.connection.publish(
+            subjects.sample(self.service, self.identity.instance), encode(sample)
+        )
+
+    async def _health(self, message: Msg) -> None:
+        if message.reply.startswith(subjects.INBOX_PREFIX):
+            sample = self.sampler.peek(self.server.admission.in_flight)
+            await self.connection.publish(message.reply, encode(sample))
+
+    def _metadata(self) -> dict[str, str]:
+        return {"readiness": self.identity.readiness.value, **self.identity.components}
+
+    async def _parent_gone(self, parent: int) -> None:
+        while os.getppid() == parent:  # noqa: ASYNC110 - the kernel sends no event for it
+            await asyncio.sleep(0.5)
+
+
+def _semver(text: str) -> str:
+    numbers = [part for part in text.split(".") if part.isdigit()]
+    return ".".join([*numbers, "0", "0", "0"][:3])
+
+
+def run(worker: Callable[[], Worker]) -> None:
+    """Run a worker in this process: the body of every ``__main__``."""
+
+    async def main() -> None:
+        built = worker()
+        logs.configure(built.deployment.log_level)
+        traces.configure(built.deployment.otlp_service or built.service, built.identity.version)
+        await built.run()
+
+    uvloop.run(main())
