@@ -1,0 +1,169 @@
+"""From a request to candidates: dense and lexical lists, fused, with the signals a reranker needs.
+
+Pure given the collection object. A tenant's visible set restricts both lists before they are made, and
+what comes out is checked once more against the stored owner.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from services.retriever import query
+from services.retriever.collection import Collection
+from services.retriever.fusion import best_first, fuse
+from services.retriever.signals import late_interaction, signals
+from services.retriever.terms import Stem, terms
+from services.retriever.visibility import VisibleSet
+from trimtab.contracts.errors import UnknownNamespace
+from trimtab.contracts.retrieve import PUBLIC_TENANT, Hit, RetrieveReply, RetrieveRequest
+
+EMPTY_RESULT = "empty_result"
+LOW_COSINE = "low_cosine"
+POOL_TRIMMED = "pool_trimmed"
+"""Bad events: nothing found; nothing near; fewer candidates than asked, to keep the reply sendable."""
+
+
+class ForeignPassage(Exception):
+    """A passage of another tenant came as far as the reply: a fault of ours, and nothing is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """A reply and what was noticed while making it."""
+
+    reply: RetrieveReply
+    """To send."""
+    took_s: dict[str, float]
+    """Seconds by part: dense, lexical, passages, signals."""
+    bad: tuple[str, ...]
+    """Bad events to count."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """Candidates of both lists with both scores, best fused score first."""
+
+    slots: NDArray[np.int64]
+    fused: NDArray[np.float32]
+    cosine: NDArray[np.float32]
+    bm25: NDArray[np.float32]
+
+    def pick(self, positions: NDArray[np.int64] | slice) -> "_Pool":
+        return _Pool(
+            self.slots[positions],
+            self.fused[positions],
+            self.cosine[positions],
+            self.bm25[positions],
+        )
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.took_s: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        now = time.perf_counter()
+        self.took_s[part] = now - self._last
+        self._last = now
+
+
+def retrieve(
+    collection: Collection, request: RetrieveRequest, tenant: str, stem: Stem, reply_bytes: int
+) -> Retrieved:
+    """Answer one request for ``tenant``; the passages of a reply stay below ``reply_bytes``.
+
+    Raises:
+        UnknownNamespace: the vector is of another space than the collection's.
+        DimensionMismatch: the vector or the token vectors are of another dimension.
+        InvalidMessage: they are not what they should be.
+        ForeignPassage: the visible set was wrong; never seen, always checked.
+    """
+    if request.namespace != collection.row.namespace:
+        raise UnknownNamespace(request.namespace, (collection.row.namespace,))
+    vector = query.unit_vector("query vector", request.vector, collection.row.dimension)
+    query_tokens = query.one_text("query token vectors", request.tokens)
+    visible = collection.visible(tenant)
+
+    clock = _Clock()
+    pool = _candidates(collection, request, vector, visible, stem, clock)
+    best_cosine = float(pool.cosine.max(initial=-1.0))
+    hits = collection.hits(pool.slots)
+    _check_owners(hits, tenant)
+    sendable = _sendable(hits, reply_bytes)
+    trimmed = sendable < len(hits)
+    hits, pool = hits[:sendable], pool.pick(slice(sendable))
+    clock.lap("passages")
+    found = None
+    if hits:
+        late = late_interaction(
+            query_tokens, collection.tokens(pool.slots), collection.row.token_dimension
+        )
+        found = signals(
+            fused=pool.fused,
+            cosine=pool.cosine,
+            bm25=pool.bm25,
+            late=late,
+            vectors=collection.vectors(pool.slots),
+            articles=[hit.article for hit in hits],
+        )
+    clock.lap("signals")
+    reply = RetrieveReply(
+        collection=request.collection, index=collection.version, hits=hits, signals=found
+    )
+    low = collection.plan.low_cosine
+    return Retrieved(reply, clock.took_s, _bad_events(len(hits), best_cosine, low, trimmed))
+
+
+def _candidates(
+    collection: Collection,
+    request: RetrieveRequest,
+    vector: NDArray[np.float32],
+    visible: VisibleSet,
+    stem: Stem,
+    clock: _Clock,
+) -> _Pool:
+    plan = collection.plan
+    depth = max(request.limit, plan.fusion.depth)
+    nprobe = request.nprobe or plan.dense.nprobe
+    near = collection.nearest(vector, depth, visible, nprobe)
+    clock.lap("dense")
+    match = collection.matches(terms(request.text, stem), depth, visible, near.slots)
+    added = ~np.isin(match.slots, near.slots)
+    lexical_slots = match.slots[added]
+    slots = np.concatenate([near.slots, lexical_slots])
+    lexical_cosine = collection.vectors(lexical_slots) @ vector
+    cosine = np.concatenate([near.cosines, lexical_cosine])
+    bm25 = np.concatenate([match.others, match.scores[added]])
+    pool = _Pool(slots, fuse(cosine, bm25, plan.fusion), cosine, bm25)
+    clock.lap("lexical")
+    return pool.pick(best_first(pool.fused, request.limit))
+
+
+def _check_owners(hits: Sequence[Hit], tenant: str) -> None:
+    for hit in hits:
+        if hit.tenant not in (tenant, PUBLIC_TENANT):
+            raise ForeignPassage("a candidate belongs to another tenant; nothing was sent")
+
+
+def _sendable(hits: Sequence[Hit], reply_bytes: int) -> int:
+    """Return how many of the best hits fit the reply."""
+    if len(msgspec.msgpack.encode(hits)) <= reply_bytes:
+        return len(hits)
+    sizes = np.cumsum([len(msgspec.msgpack.encode(hit)) for hit in hits])
+    return int(np.searchsorted(sizes, reply_bytes, side="right"))
+
+
+def _bad_events(hits: int, best_cosine: float, low_cosine: float, trimmed: bool) -> tuple[str, ...]:
+    if not hits:
+        return (EMPTY_RESULT,)
+    noticed = []
+    if best_cosine < low_cosine:
+        noticed.append(LOW_COSINE)
+    if trimmed:
+        noticed.append(POOL_TRIMMED)
+    return tuple(noticed)

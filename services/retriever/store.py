@@ -1,0 +1,259 @@
+"""The passages of one worker on disk: SQLite, one file, every batch one transaction with its sequence.
+
+What is written here can always be replayed from the stream, so a commit need not wait for the disk
+(``synchronous=NORMAL``): after a power cut the last batches are missing together with their sequence,
+and are read again. Two connections: one writes from the store thread, one reads from the search thread.
+"""
+
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from services.retriever import schema
+from services.retriever.passage import Passage
+from services.retriever.schema import UnusableStore
+from trimtab.contracts.retrieve import Hit
+
+FILE = "passages.db"
+_SLOT_BITS = 40
+_UPSERT = """
+INSERT INTO passage (row, collection, tenant, id, sequence, content_hash, hit)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (row) DO UPDATE SET sequence = excluded.sequence,
+    content_hash = excluded.content_hash, hit = excluded.hit
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionRow:
+    """What is fixed for a collection by its first passage."""
+
+    number: int
+    """Its number in the file."""
+    name: str
+    """Its name."""
+    namespace: str
+    """Space of its vectors."""
+    component: str
+    """Encoder component of its first passage."""
+    dimension: int
+    """Of its vectors."""
+    token_dimension: int
+    """Of its token vectors; 0 when its first passage had none."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPassage:
+    """A passage and its slot: its row number in every index of its collection."""
+
+    slot: int
+    """>= 0; stays the same when the passage is replaced."""
+    sequence: int
+    """Stream sequence of its content."""
+    hit: Hit
+    """What a search returns."""
+    vector: NDArray[np.float32]
+    """(dimension,) of unit length."""
+    tokens: bytes
+    """Token vectors, row-major int8; empty without."""
+
+
+class Store:
+    """Passages by collection and slot."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file.
+
+        Raises:
+            UnusableStore: it is no SQLite file of our schema.
+        """
+        self.path = path
+        self._hits = msgspec.msgpack.Decoder(Hit)
+        self._next_slot: dict[int, int] = {}
+        try:
+            self._write = schema.connect(path)
+            if schema.prepare(self._write, path.name):
+                self._set_meta("store", secrets.token_hex(8))
+            self._read = schema.connect(path)
+        except sqlite3.DatabaseError as error:
+            raise UnusableStore(f"{path.name}: {type(error).__name__}") from error
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file and close it."""
+        self._read.close()
+        self._write.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._write.close()
+
+    @property
+    def id(self) -> str:
+        """Random name of this file's content: slots of another file mean other passages."""
+        return self._meta("store") or ""
+
+    @property
+    def sequence(self) -> int:
+        """Last stream sequence applied; 0 before the first."""
+        return int(self._meta("sequence") or 0)
+
+    @property
+    def stream(self) -> str:
+        """Identity of the stream that was applied; empty before the first."""
+        return self._meta("stream") or ""
+
+    def begin_stream(self, identity: str) -> None:
+        """Forget everything and start over at sequence 0 of the stream ``identity``."""
+        with self._transaction():
+            for table in ("passage", "vectors", "collection", "meta"):
+                self._write.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+            self._set_meta("store", secrets.token_hex(8))
+            self._set_meta("stream", identity)
+        self._next_slot.clear()
+
+    def collections(self) -> list[CollectionRow]:
+        """Return every collection, by name."""
+        rows = self._write.execute(
+            "SELECT number, name, namespace, component, dimension, token_dimension"
+            " FROM collection ORDER BY name"
+        )
+        return [CollectionRow(*row) for row in rows]
+
+    def add_collection(
+        self, name: str, namespace: str, component: str, dimension: int, token_dimension: int
+    ) -> CollectionRow:
+        """Make an empty collection and return it."""
+        with self._transaction():
+            cursor = self._write.execute(
+                "INSERT INTO collection (name, namespace, component, dimension, token_dimension)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (name, namespace, component, dimension, token_dimension),
+            )
+        number = cursor.lastrowid or 0
+        return CollectionRow(number, name, namespace, component, dimension, token_dimension)
+
+    def apply(
+        self, changes: Iterable[tuple[CollectionRow, Passage]], sequence: int
+    ) -> dict[str, list[StoredPassage]]:
+        """Write one batch and its last sequence in one transaction.
+
+        Returns what changed, by collection; passages whose content hash is already stored are left out.
+        A passage that comes twice is returned once, with its last content.
+        """
+        changed: dict[str, dict[int, StoredPassage]] = {}
+        with self._transaction():
+            for collection, passage in changes:
+                stored = self._put(collection, passage)
+                if stored is not None:
+                    changed.setdefault(collection.name, {})[stored.slot] = stored
+            self._set_meta("sequence", str(sequence))
+        return {name: list(by_slot.values()) for name, by_slot in changed.items()}
+
+    def load(self, collection: CollectionRow, rows: Sequence[StoredPassage]) -> None:
+        """Write many new passages at the slots given, without a stream: bulk loads of benchmarks.
+
+        They are not in the stream, so they are gone when the store is replayed from it.
+        """
+        with self._transaction():
+            for stored in rows:
+                content = f"bulk-{stored.slot}"
+                self._insert(collection.number, stored, content)
+        self._next_slot.pop(collection.number, None)
+
+    def count(self, collection: CollectionRow, up_to: int | None = None) -> int:
+        """Return how many passages a collection holds, of those up to a sequence if one is given."""
+        bound = up_to if up_to is not None else (1 << 62)
+        found = self._write.execute(
+            "SELECT count(*) FROM passage WHERE collection = ? AND sequence <= ?",
+            (collection.number, bound),
+        ).fetchone()
+        return int(found[0])
+
+    def passages(self, collection: CollectionRow, after: int = -1) -> Iterator[StoredPassage]:
+        """Yield the passages of a collection changed after a sequence, by ascending slot."""
+        cursor = self._write.execute(
+            "SELECT p.row, p.sequence, p.hit, v.vector, v.tokens FROM passage p"
+            " JOIN vectors v ON v.row = p.row WHERE p.row >= ? AND p.row < ? AND p.sequence > ?"
+            " ORDER BY p.row",
+            (_row(collection.number, 0), _row(collection.number + 1, 0), after),
+        )
+        for row, sequence, hit, vector, tokens in cursor:
+            yield StoredPassage(
+                _slot(row),
+                sequence,
+                self._hits.decode(hit),
+                np.frombuffer(vector, dtype="<f4"),
+                tokens,
+            )
+
+    def hits(self, collection: CollectionRow, slots: Sequence[int]) -> list[Hit]:
+        """Return what a search returns for each slot, in order; every slot must be stored."""
+        rows = [_row(collection.number, slot) for slot in slots]
+        marks = ",".join("?" * len(rows))
+        query = f"SELECT row, hit FROM passage WHERE row IN ({marks})"  # noqa: S608 - only marks
+        found = dict(self._read.execute(query, rows))
+        return [self._hits.decode(found[row]) for row in rows]
+
+    def _put(self, collection: CollectionRow, passage: Passage) -> StoredPassage | None:
+        found = self._write.execute(
+            "SELECT row, content_hash FROM passage WHERE collection = ? AND tenant = ? AND id = ?",
+            (collection.number, passage.hit.tenant, passage.hit.id),
+        ).fetchone()
+        if found is not None and found[1] == passage.content_hash:
+            return None
+        slot = self._take_slot(collection.number) if found is None else _slot(found[0])
+        stored = StoredPassage(slot, passage.sequence, passage.hit, passage.vector, passage.tokens)
+        self._insert(collection.number, stored, passage.content_hash)
+        return stored
+
+    def _insert(self, number: int, stored: StoredPassage, content_hash: str) -> None:
+        row, hit = _row(number, stored.slot), stored.hit
+        encoded = msgspec.msgpack.encode(hit)
+        self._write.execute(
+            _UPSERT, (row, number, hit.tenant, hit.id, stored.sequence, content_hash, encoded)
+        )
+        self._write.execute(
+            "INSERT OR REPLACE INTO vectors (row, vector, tokens) VALUES (?, ?, ?)",
+            (row, stored.vector.astype("<f4").tobytes(), stored.tokens),
+        )
+
+    def _take_slot(self, number: int) -> int:
+        slot = self._next_slot.get(number)
+        if slot is None:
+            last = self._write.execute(
+                "SELECT max(row) FROM passage WHERE row >= ? AND row < ?",
+                (_row(number, 0), _row(number + 1, 0)),
+            ).fetchone()[0]
+            slot = 0 if last is None else _slot(last) + 1
+        self._next_slot[number] = slot + 1
+        return slot
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._write.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._write.execute("ROLLBACK")
+            self._next_slot.clear()
+            raise
+        self._write.execute("COMMIT")
+
+    def _meta(self, key: str) -> str | None:
+        found = self._write.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def _set_meta(self, key: str, value: str) -> None:
+        self._write.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+
+
+def _row(number: int, slot: int) -> int:
+    return (number << _SLOT_BITS) | slot
+
+
+def _slot(row: int) -> int:
+    return row & ((1 << _SLOT_BITS) - 1)
