@@ -73,7 +73,9 @@ class LocalServer:
             )
         )
         with (self.folder / "nats-server.log").open("ab") as log:
-            self.process = subprocess.Popen([binary(), "-c", config], stdout=log, stderr=log)
+            self.process = subprocess.Popen(  # noqa: S603 - our own binary, no shell
+                [binary(), "-c", config], stdout=log, stderr=log
+            )
         self.port = self._await_port(time.monotonic() + timeout_s)
 
     def stop(self, timeout_s: float = 10.0) -> None:

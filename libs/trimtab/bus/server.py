@@ -14,6 +14,7 @@ from typing import Any
 import nats.errors
 from faststream.message import StreamMessage
 from faststream.nats import NatsBroker
+from faststream.nats.message import NatsMessage
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -77,7 +78,11 @@ class Server:
         self.stats.append(stats)
         # no_reply: FastStream would answer with the handler's None before our reply is made.
         subscriber = self.broker.subscriber(
-            endpoint.subject, queue=self.service, decoder=_keep_message, no_reply=True
+            endpoint.subject,
+            queue=self.service,
+            parser=_parse,
+            decoder=_keep_message,
+            no_reply=True,
         )
 
         async def receive(message: StreamMessage[Msg]) -> None:
@@ -199,6 +204,17 @@ class Server:
             await self.connection.publish(subject, body, headers=headers)
         except nats.errors.Error as error:
             self.log.warning("reply_lost", error=type(error).__name__)
+
+
+async def _parse(message: Msg) -> StreamMessage[Msg]:
+    # The stock parser matches the subject against a pattern and makes ids we have no use for.
+    message._ackd = True
+    return NatsMessage(
+        raw_message=message,
+        body=message.data,
+        message_id=message.reply,
+        correlation_id=message.reply,
+    )
 
 
 async def _keep_message(message: StreamMessage[Msg]) -> StreamMessage[Msg]:

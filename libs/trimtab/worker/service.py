@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import nats.errors
 import uvloop
 from faststream.nats import NatsBroker
 from nats.aio.client import Client as NatsClient
@@ -202,7 +203,10 @@ class Worker:
         if self.connection.is_connected:
             await self._publish_sample()
             await self.connection.flush()
-        await self.broker.stop()
+        try:
+            await self.broker.stop()
+        except nats.errors.Error:  # the server went away first: nothing is left to hand over
+            await self.connection.close()
 
     async def _sample_forever(self) -> None:
         while True:

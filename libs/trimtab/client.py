@@ -1,0 +1,152 @@
+"""The typed client that producers and operators import: ``from trimtab.client import Client``.
+
+One NATS connection, one method per verb; every method returns a contract or raises one typed error
+before its deadline.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from nats.aio.client import Client as NatsClient
+
+from trimtab.bus.caller import Caller
+from trimtab.bus.connection import DEFAULT_URL, connect
+from trimtab.contracts import subjects
+from trimtab.contracts.documents import Document, PutDocuments, PutReply
+from trimtab.contracts.errors import NotReady
+from trimtab.contracts.headers import RequestContext, now_ms
+from trimtab.contracts.pipeline import (
+    MapAnswer,
+    MapBatchAnswer,
+    MapBatchCall,
+    MapCall,
+    SearchReply,
+    SearchRequest,
+)
+from trimtab.contracts.retrieve import PUBLIC_TENANT
+from trimtab.contracts.samples import HealthRequest, Sample, StatusReply, StatusRequest
+
+DEFAULT_TIMEOUT_S = 5.0
+"""Budget of a request that names none."""
+
+_HEALTH_WINDOW_S = 0.3
+
+
+class Client:
+    """Asks a running deployment over NATS."""
+
+    def __init__(self, connection: NatsClient) -> None:
+        self._connection = connection
+        self._caller = Caller(connection)
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls,
+        url: str = DEFAULT_URL,
+        *,
+        name: str = "client",
+        nkey_seed: Path | None = None,
+        timeout_s: float = 3.0,
+    ) -> AsyncIterator["Client"]:
+        """Connect for the length of the block.
+
+        Raises:
+            BusUnavailable: NATS does not answer at ``url``.
+        """
+        connection = await connect(url, name, nkey_seed=nkey_seed, timeout_s=timeout_s)
+        try:
+            yield cls(connection)
+        finally:
+            await connection.close()
+
+    @property
+    def connection(self) -> NatsClient:
+        """The NATS connection, for what this class has no verb for."""
+        return self._connection
+
+    async def search(
+        self,
+        text: str,
+        *,
+        collection: str = "stdlib",
+        limit: int = 10,
+        tenant: str = PUBLIC_TENANT,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> SearchReply:
+        """Return the best passages of ``collection`` that ``tenant`` may see."""
+        request = SearchRequest(text=text, collection=collection, limit=limit)
+        context = self._context(tenant, timeout_s)
+        return (await self._caller.call(subjects.SEARCH, request, SearchReply, context)).message
+
+    async def map(
+        self,
+        output: str,
+        *,
+        detector: str = "text",
+        taxonomy: str = "ai-safety",
+        threshold: float | None = None,
+        tenant: str = PUBLIC_TENANT,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> MapAnswer:
+        """Return the canonical labels of a detector's output or of a text."""
+        call = MapCall(output=output, detector=detector, taxonomy=taxonomy, threshold=threshold)
+        context = self._context(tenant, timeout_s)
+        return (await self._caller.call(subjects.MAP_OUTPUT, call, MapAnswer, context)).message
+
+    async def map_batch(
+        self,
+        items: Sequence[MapCall],
+        *,
+        tenant: str = PUBLIC_TENANT,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> MapBatchAnswer:
+        """Map 1 to 100 items; each has its own answer or error."""
+        batch = MapBatchCall(items=list(items))
+        context = self._context(tenant, timeout_s)
+        return (await self._caller.call(subjects.MAP_BATCH, batch, MapBatchAnswer, context)).message
+
+    async def put_documents(
+        self, collection: str, documents: Sequence[Document], *, timeout_s: float = 60.0
+    ) -> PutReply:
+        """Add or replace 1 to 64 passages; returns once they are durable."""
+        request = PutDocuments(collection=collection, documents=list(documents))
+        context = self._context(PUBLIC_TENANT, timeout_s)
+        return (await self._caller.call(subjects.DOCUMENTS, request, PutReply, context)).message
+
+    async def wait_searchable(self, sequence: int, *, timeout_s: float = 30.0) -> None:
+        """Wait until every retriever has applied the stream up to ``sequence``.
+
+        Raises:
+            NotReady: one had not when the time was over, or there is no retriever.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not await self._applied(sequence):  # noqa: ASYNC110 - only asking tells
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise NotReady(f"a retriever at stream sequence {sequence}") from None
+
+    async def status(self, *, timeout_s: float = 2.0) -> StatusReply:
+        """Return the controller's view of every worker."""
+        context = self._context(PUBLIC_TENANT, timeout_s)
+        answer = await self._caller.call(subjects.STATUS, StatusRequest(), StatusReply, context)
+        return answer.message
+
+    async def health(self, *, window_s: float = _HEALTH_WINDOW_S) -> list[Sample]:
+        """Ask every worker itself, without the controller; returns those that answered in time."""
+        return await self._caller.gather(
+            subjects.HEALTH, HealthRequest(), Sample, window_s=window_s
+        )
+
+    async def _applied(self, sequence: int) -> bool:
+        retrievers = [sample for sample in await self.health() if sample.service == "retriever"]
+        return bool(retrievers) and all(
+            int(sample.facts.get("applied_sequence", 0)) >= sequence for sample in retrievers
+        )
+
+    def _context(self, tenant: str, timeout_s: float) -> RequestContext:
+        return RequestContext(uuid.uuid4().hex, tenant, now_ms() + int(timeout_s * 1000))

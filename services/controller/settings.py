@@ -1,0 +1,23 @@
+"""Settings of the controller: ``CONTROLLER_*``."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from trimtab.worker.settings import WorkerSettings
+
+_SHIPPED = Path(__file__).parent / "releases" / "base.json"
+
+
+class ControllerSettings(WorkerSettings):
+    """What an operator may choose for a controller."""
+
+    model_config = SettingsConfigDict(env_prefix="CONTROLLER_")
+
+    first_release: Path = _SHIPPED
+    """Release manifest written as the first control state; ignored once there is one."""
+    window_s: int = Field(default=60, ge=5, le=3600)
+    """Seconds of samples that the status is computed over."""
+    forget_after_s: int = Field(default=60, ge=5, le=86_400)
+    """Seconds after which a silent worker leaves the status."""
