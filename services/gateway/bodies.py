@@ -1,0 +1,230 @@
+"""Bodies of the HTTP facade that are not already a contract of the bus. Closed to unknown fields."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from trimtab.contracts.documents import MAX_DOCUMENTS, Document
+from trimtab.contracts.errors import ErrorReply
+from trimtab.contracts.mapping import MAX_OUTPUT_CHARS, MapReply
+from trimtab.contracts.pipeline import MAX_BATCH
+from trimtab.contracts.retrieve import MAX_POOL, CollectionName
+
+MAX_EMBEDDING_INPUTS = 2048
+"""As many as OpenAI's endpoint takes."""
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of the HTTP bodies."""
+
+
+class DocumentsBody(Body, frozen=True, kw_only=True):
+    """``POST /v1/documents``."""
+
+    collection: CollectionName
+    """Where to."""
+    documents: Annotated[list[Document], Meta(min_length=1, max_length=MAX_DOCUMENTS)]
+    """1 to 64 passages."""
+
+
+class EmbeddingsBody(Body, frozen=True, kw_only=True):
+    """``POST /v1/embeddings``, the shape of OpenAI's."""
+
+    model: str
+    """A namespace, for example ``single_vector.minilm.384.v1``."""
+    input: str | Annotated[list[str], Meta(min_length=1, max_length=MAX_EMBEDDING_INPUTS)]
+    """One text or up to 2048."""
+    encoding_format: Literal["float", "base64"] = "float"
+    """Numbers, or base64 of little-endian float32."""
+    dimensions: Annotated[int, Meta(ge=1)] | None = None
+    """Must be the namespace's own dimension when given."""
+    user: str | None = None
+    """Accepted and ignored."""
+
+
+class Embedding(Body, frozen=True, kw_only=True):
+    """One vector of the answer."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    """Position of its text in the input."""
+    embedding: list[float] | str
+    """Numbers, or base64."""
+
+
+class Usage(Body, frozen=True, kw_only=True):
+    """Tokens spent."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsAnswer(Body, frozen=True, kw_only=True):
+    """Answer of ``POST /v1/embeddings``."""
+
+    object: Literal["list"] = "list"
+    data: list[Embedding]
+    """One per text, in order."""
+    model: str
+    """Echo of the namespace."""
+    usage: Usage
+
+
+class RerankText(Body, frozen=True, kw_only=True):
+    """A document given as an object, as Cohere and Jina allow."""
+
+    text: str
+
+
+class RerankBody(Body, frozen=True, kw_only=True):
+    """``POST /v1/rerank``, the shape of Cohere's and Jina's."""
+
+    query: Annotated[str, Meta(min_length=1, max_length=8192)]
+    """What to rank for."""
+    documents: Annotated[list[str | RerankText], Meta(min_length=1, max_length=MAX_POOL)]
+    """1 to 200 texts."""
+    model: str | None = None
+    """A reranker component; None takes the release's."""
+    top_n: Annotated[int, Meta(ge=1)] | None = None
+    """How many to return; all when None."""
+    return_documents: bool = False
+    """Also return the texts."""
+
+
+class RerankResult(Body, frozen=True, kw_only=True):
+    """One ranked document."""
+
+    index: int
+    """Its position in the request."""
+    relevance_score: float
+    """0..1 from the reranker, else the fused retrieval score."""
+    document: RerankText | None = None
+    """Present when asked for."""
+
+
+class RerankAnswer(Body, frozen=True, kw_only=True):
+    """Answer of ``POST /v1/rerank``."""
+
+    id: str
+    """Request id."""
+    model: str
+    """Component that ranked."""
+    results: list[RerankResult]
+    """Best first."""
+    degraded: list[str]
+    """What was left out and why."""
+
+
+class MapBody(Body, frozen=True, kw_only=True):
+    """``POST /v1/map``."""
+
+    output: Annotated[str, Meta(max_length=MAX_OUTPUT_CHARS)]
+    """A label, an ``a|b`` aggregate, or a text."""
+    detector: Annotated[str, Meta(min_length=1, max_length=64)] = "text"
+    """Who said it; ``text`` for free text."""
+    taxonomy: str = "ai-safety"
+    """Which taxonomy to answer in."""
+    threshold: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
+    """Confidence below which the rules decide."""
+
+
+class MapBatchBody(Body, frozen=True, kw_only=True):
+    """``POST /v1/map/batch``."""
+
+    requests: Annotated[list[MapBody], Meta(min_length=1, max_length=MAX_BATCH)]
+    """1 to 100 items."""
+
+
+class MapResult(Body, frozen=True, kw_only=True):
+    """Answer of ``POST /v1/map``: the mapper's, with who answered it."""
+
+    request_id: str
+    release: str
+    taxonomy: list[str]
+    scores: dict[str, float]
+    confidence: float
+    decided_by: str
+    fallback_reason: str | None
+    mode: str
+    versions: dict[str, str]
+    controls: dict[str, list[str]]
+    timing_ms: dict[str, float]
+
+    @classmethod
+    def of(
+        cls, request_id: str, release: str, answer: MapReply, timing_ms: dict[str, float]
+    ) -> "MapResult":
+        """Flatten a mapper's reply."""
+        return cls(
+            request_id=request_id,
+            release=release,
+            timing_ms=timing_ms,
+            **{name: getattr(answer, name) for name in answer.__struct_fields__},
+        )
+
+
+class MapBatchResult(Body, frozen=True, kw_only=True):
+    """One item of the batch: an answer or an error."""
+
+    index: int
+    """Position in the request."""
+    answer: MapReply | None
+    error: ErrorReply | None
+
+
+class MapBatchResults(Body, frozen=True, kw_only=True):
+    """Answer of ``POST /v1/map/batch``; 200 even when items failed, each says so itself."""
+
+    request_id: str
+    release: str
+    results: list[MapBatchResult]
+    failed: int
+    """How many items have an error."""
+
+
+class Problem(Body, frozen=True, kw_only=True):
+    """RFC 9457 problem details, with our code."""
+
+    type: str
+    """``urn:trimtab:error:<code>``."""
+    title: str
+    """Class of the error."""
+    status: int
+    """HTTP status."""
+    detail: str
+    """What was wrong, with what, and what to do."""
+    code: str
+    """One of the closed set of codes."""
+    retryable: bool
+    """Whether the same request may succeed a moment later."""
+    request_id: str
+    """For the logs of every stage."""
+
+
+class ServiceHealth(Body, frozen=True, kw_only=True):
+    """One worker in ``/health``."""
+
+    instance: str
+    readiness: str
+    reason: str
+    version: str
+    components: dict[str, str]
+    facts: dict[str, float | int | str]
+
+
+class Health(Body, frozen=True, kw_only=True):
+    """Answer of ``GET /health``."""
+
+    status: Literal["healthy", "degraded", "down"]
+    """healthy: every service has a ready worker; degraded: the pipeline answers without one; down: it cannot."""
+    version: str
+    release: str
+    revision: int
+    components: dict[str, str]
+    """Component of each stage in the release that serves."""
+    index_size: int
+    """Passages searchable, summed over the collections of the fullest retriever."""
+    services: dict[str, list[ServiceHealth]]
+    missing: list[str]
+    """Services without a ready worker."""

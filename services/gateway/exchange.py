@@ -1,0 +1,144 @@
+"""One HTTP exchange: who asks, by when, the body parsed, the answer or a problem, one log line."""
+
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.gateway.problems import crash, problem
+from trimtab.bus.admission import Admission
+from trimtab.contracts.errors import ErrorCode, InvalidMessage, MessageTooLarge, TrimtabError
+from trimtab.contracts.headers import RequestContext, now_ms
+from trimtab.contracts.retrieve import PUBLIC_TENANT
+from trimtab.telemetry.logs import Logger
+from trimtab.worker.sampler import Sampler
+
+REQUEST_ID = "X-Request-ID"
+TENANT = "X-Tenant-ID"
+TIMEOUT = "X-Timeout-Ms"
+NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
+"""Form of request ids and tenants: they travel in NATS headers."""
+
+MAX_TIMEOUT_MS = 120_000
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""Largest HTTP body; what must fit one bus message is split or refused later."""
+
+_NAME = re.compile(NAME_PATTERN)
+B = TypeVar("B")
+
+Handler = Callable[[B, RequestContext], Awaitable[msgspec.Struct]]
+
+
+@dataclass
+class Exchange:
+    """What all routes of the facade share."""
+
+    admission: Admission
+    """Bound of the HTTP requests in flight."""
+    sampler: Sampler
+    """Learns every outcome."""
+    log: Logger
+    """One line per request."""
+
+    async def answer(
+        self, request: Request, endpoint: str, kind: type[B], budget_ms: int, handler: Handler[B]
+    ) -> Response:
+        """Parse, admit, handle and answer one request; every failure becomes a problem."""
+        began = time.perf_counter()
+        request_id = request_id_of(request)
+        outcome = "ok"
+        try:
+            self.admission.enter()
+            try:
+                body = parse(kind, await read(request))
+                reply = await handler(body, context_of(request, request_id, budget_ms))
+            finally:
+                self.admission.leave()
+            response = json_response(reply, request_id)
+        except TrimtabError as error:
+            outcome = error.code.value
+            response = problem(error, request_id)
+        except Exception as error:
+            outcome = ErrorCode.INTERNAL.value
+            self.log.exception(
+                "http_crashed",
+                endpoint=endpoint,
+                error=type(error).__name__,
+                request_id=request_id,
+            )
+            response = crash(request_id)
+        took_ms = (time.perf_counter() - began) * 1000
+        self.sampler.observe(f"http_{endpoint}", "", "", outcome, took_ms)
+        self.log.info(
+            "http",
+            endpoint=endpoint,
+            outcome=outcome,
+            status=response.status_code,
+            took_ms=round(took_ms, 3),
+            request_id=request_id,
+        )
+        return response
+
+
+def json_response(reply: msgspec.Struct, request_id: str, status: int = 200) -> Response:
+    """Return a contract as JSON with its request id."""
+    headers = {REQUEST_ID: request_id}
+    return Response(msgspec.json.encode(reply), status, headers, "application/json")
+
+
+def request_id_of(request: Request) -> str:
+    """Return the caller's request id when it is well-formed, else a new one."""
+    given = request.headers.get(REQUEST_ID, "")
+    return given if _NAME.match(given) else uuid.uuid4().hex
+
+
+def context_of(request: Request, request_id: str, budget_ms: int) -> RequestContext:
+    """Read tenant and deadline from the headers.
+
+    Raises:
+        InvalidMessage: one of them is not of its form.
+    """
+    tenant = request.headers.get(TENANT, PUBLIC_TENANT)
+    if not _NAME.match(tenant):
+        raise InvalidMessage("request", f"{TENANT} must match {NAME_PATTERN}")
+    timeout = request.headers.get(TIMEOUT, str(budget_ms))
+    if not timeout.isascii() or not timeout.isdigit() or not 0 < int(timeout) <= MAX_TIMEOUT_MS:
+        raise InvalidMessage("request", f"{TIMEOUT} must be an integer, 1 to {MAX_TIMEOUT_MS}")
+    return RequestContext(
+        request_id,
+        tenant,
+        now_ms() + int(timeout),
+        traceparent=request.headers.get("traceparent", ""),
+    )
+
+
+async def read(request: Request) -> bytes:
+    """Return the body, refusing more than 8 MiB before holding it all.
+
+    Raises:
+        MessageTooLarge: it is larger.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise MessageTooLarge(len(body), MAX_BODY_BYTES)
+    return bytes(body)
+
+
+def parse(kind: type[B], data: bytes) -> B:
+    """Parse a JSON body.
+
+    Raises:
+        InvalidMessage: it is not JSON, or does not fit; says which field.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidMessage(kind.__name__, str(error)) from None

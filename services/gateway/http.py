@@ -1,0 +1,200 @@
+"""HTTP in, pipeline call, JSON out: the routes of the facade."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from services.gateway import openapi
+from services.gateway.bodies import (
+    DocumentsBody,
+    EmbeddingsAnswer,
+    EmbeddingsBody,
+    Health,
+    MapBatchBody,
+    MapBatchResult,
+    MapBatchResults,
+    MapBody,
+    MapResult,
+    RerankAnswer,
+    RerankBody,
+)
+from services.gateway.embedding import embed
+from services.gateway.exchange import Exchange, json_response, request_id_of
+from services.gateway.intake import Intake
+from services.gateway.pipeline import Pipeline
+from services.gateway.problems import refused
+from services.gateway.reranking import rerank
+from services.gateway.settings import GatewaySettings
+from services.gateway.summary import summarise
+from trimtab.contracts.documents import PutDocuments, PutReply
+from trimtab.contracts.headers import RequestContext
+from trimtab.contracts.pipeline import MapBatchCall, MapCall, SearchReply, SearchRequest
+from trimtab.telemetry.metrics import REGISTRY
+
+HealthCheck = Callable[[], Awaitable[Health]]
+
+
+class Facade:
+    """The routes, bound to one pipeline."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        intake: Intake,
+        exchange: Exchange,
+        settings: GatewaySettings,
+        check: HealthCheck,
+    ) -> None:
+        self._pipeline = pipeline
+        self._intake = intake
+        self._exchange = exchange
+        self._settings = settings
+        self._check = check
+
+    async def search(self, request: Request) -> Response:
+        """Search a collection."""
+        return await self._exchange.answer(
+            request,
+            "search",
+            SearchRequest,
+            self._settings.search_budget_ms,
+            self._pipeline.search,
+        )
+
+    async def map(self, request: Request) -> Response:
+        """Map a detector's output or a text to canonical labels."""
+
+        async def handle(body: MapBody, context: RequestContext) -> MapResult:
+            answer = await self._pipeline.map(_call(body), context)
+            return MapResult.of(answer.request_id, answer.release, answer.answer, answer.timing_ms)
+
+        return await self._exchange.answer(
+            request, "map", MapBody, self._settings.search_budget_ms, handle
+        )
+
+    async def map_batch(self, request: Request) -> Response:
+        """Map 1 to 100 items; each has its own answer or error."""
+
+        async def handle(body: MapBatchBody, context: RequestContext) -> MapBatchResults:
+            batch = MapBatchCall(items=[_call(item) for item in body.requests])
+            answer = await self._pipeline.map_batch(batch, context)
+            results = [
+                MapBatchResult(index=index, answer=item.answer, error=item.error)
+                for index, item in enumerate(answer.items)
+            ]
+            return MapBatchResults(
+                request_id=answer.request_id,
+                release=answer.release,
+                results=results,
+                failed=sum(item.error is not None for item in results),
+            )
+
+        return await self._exchange.answer(
+            request, "map_batch", MapBatchBody, self._settings.search_budget_ms, handle
+        )
+
+    async def embeddings(self, request: Request) -> Response:
+        """Embed texts, in the shape of OpenAI's endpoint."""
+
+        async def handle(body: EmbeddingsBody, context: RequestContext) -> EmbeddingsAnswer:
+            return await embed(body, self._pipeline.stages(context))
+
+        return await self._exchange.answer(
+            request, "embeddings", EmbeddingsBody, self._settings.ingest_budget_ms, handle
+        )
+
+    async def rerank(self, request: Request) -> Response:
+        """Rank texts for a query, in the shape of Cohere's and Jina's endpoint."""
+
+        async def handle(body: RerankBody, context: RequestContext) -> RerankAnswer:
+            return await rerank(body, self._pipeline.stages(context))
+
+        return await self._exchange.answer(
+            request, "rerank", RerankBody, self._settings.ingest_budget_ms, handle
+        )
+
+    async def documents(self, request: Request) -> Response:
+        """Add or replace passages; answered once they are durable."""
+
+        async def handle(body: DocumentsBody, context: RequestContext) -> PutReply:
+            put = PutDocuments(collection=body.collection, documents=body.documents)
+            return await self._intake.put(put, self._pipeline.stages(context))
+
+        return await self._exchange.answer(
+            request, "documents", DocumentsBody, self._settings.ingest_budget_ms, handle
+        )
+
+    async def health(self, request: Request) -> Response:
+        """Health of every service, asked of each worker now."""
+        health = await self._check()
+        status = 503 if health.status == "down" else 200
+        return json_response(health, request_id_of(request), status)
+
+    async def ready(self, _request: Request) -> Response:
+        """Whether this gateway should get requests: local state only."""
+        ready = self._exchange.sampler.identity.readiness.value == "ready"
+        return Response(
+            orjson.dumps({"ready": ready}), 200 if ready else 503, media_type="application/json"
+        )
+
+    async def metrics(self, _request: Request) -> Response:
+        """Metrics of this process, Prometheus text."""
+        return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+    async def metrics_summary(self, _request: Request) -> Response:
+        """Metrics of this process as JSON."""
+        return Response(orjson.dumps(summarise(REGISTRY)), media_type="application/json")
+
+
+def application(facade: Facade, version: str) -> FastAPI:
+    """Return the FastAPI app with every route; it starts nothing."""
+    app = FastAPI(
+        title="Trimtab",
+        version=version,
+        description="A retrieval-and-mapping pipeline that is steered while it runs.",
+    )
+    posts: list[tuple[str, Any, Any, Any]] = [
+        ("/v1/search", facade.search, SearchRequest, SearchReply),
+        ("/v1/map", facade.map, MapBody, MapResult),
+        ("/v1/map/batch", facade.map_batch, MapBatchBody, MapBatchResults),
+        ("/v1/embeddings", facade.embeddings, EmbeddingsBody, EmbeddingsAnswer),
+        ("/v1/rerank", facade.rerank, RerankBody, RerankAnswer),
+        ("/v1/documents", facade.documents, DocumentsBody, PutReply),
+    ]
+    for path, endpoint, body, reply in posts:
+        app.post(path, openapi_extra=openapi.post(body), responses=openapi.replies(reply))(endpoint)
+    health: dict[int | str, dict[str, Any]] = openapi.replies(Health, ())
+    health[503] = {**health[200], "description": "Down"}
+    app.get("/health", responses=health)(facade.health)
+    ready: dict[int | str, dict[str, Any]] = openapi.replies(None, ())
+    ready[503] = {**ready[200], "description": "Not ready"}
+    app.get("/ready", responses=ready)(facade.ready)
+    app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})(
+        facade.metrics
+    )
+    app.get("/metrics/summary", responses=openapi.replies(None, ()))(facade.metrics_summary)
+    app.exception_handler(HTTPException)(_refuse)
+    openapi.install(app)
+    return app
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+    detail = f"{request.method} {request.url.path}: {error.detail}; see /docs"
+    response = refused(error.status_code, detail, request_id_of(request))
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _call(body: MapBody) -> MapCall:
+    return MapCall(
+        output=body.output,
+        detector=body.detector,
+        taxonomy=body.taxonomy,
+        threshold=body.threshold,
+    )

@@ -1,0 +1,163 @@
+"""Documents on their way in: checked, compared by content hash, encoded, made durable, then acknowledged."""
+
+import asyncio
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import nats.errors
+import nats.js.errors
+import numpy as np
+from nats.aio.client import Client as NatsClient
+
+from services.gateway.stages import Stages
+from trimtab.bus.caller import check_size
+from trimtab.contracts import subjects
+from trimtab.contracts.documents import Document, IndexedPassage, PutDocuments, PutReply, Rejected
+from trimtab.contracts.encode import EncodeReply, EncodeRequest, TokenVectors
+from trimtab.contracts.errors import BusUnavailable
+from trimtab.contracts.headers import CONTENT_HASH
+from trimtab.contracts.message import encode
+from trimtab.contracts.tensor import Matrix
+
+_ENCODE_AT_ONCE = 8
+"""Passages per encode request: their token vectors must fit one message."""
+
+_LOOK_UPS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class _Pending:
+    index: int
+    document: Document
+    content_hash: str
+    subject: str
+
+
+class Intake:
+    """Stores passages in the stream that every retriever follows."""
+
+    def __init__(self, connection: NatsClient) -> None:
+        self._connection = connection
+        self._js = connection.jetstream(timeout=10)
+        self._looking_up = asyncio.Semaphore(_LOOK_UPS_AT_ONCE)
+
+    async def put(self, request: PutDocuments, stages: Stages) -> PutReply:
+        """Store what is new; the reply is sent after the last write was acknowledged.
+
+        One bad document is reported by its position and leaves the others alone.
+        """
+        rejected = list(_problems(request.documents))
+        bad = {problem.index for problem in rejected}
+        pending = [
+            _pending(index, document, request.collection, stages)
+            for index, document in enumerate(request.documents)
+            if index not in bad
+        ]
+        known = await asyncio.gather(*(self._stored(item) for item in pending))
+        changed = [item for item, stored in zip(pending, known, strict=True) if not stored]
+        sequence = 0
+        for start in range(0, len(changed), _ENCODE_AT_ONCE):
+            batch = changed[start : start + _ENCODE_AT_ONCE]
+            sequence = max(sequence, await self._store(batch, request.collection, stages))
+        return PutReply(
+            collection=request.collection,
+            new=len(changed),
+            unchanged=len(pending) - len(changed),
+            rejected=rejected,
+            sequence=sequence,
+        )
+
+    async def _stored(self, item: _Pending) -> bool:
+        async with self._looking_up:
+            try:
+                last = await self._js.get_last_msg(subjects.DOCS_STREAM, item.subject)
+            except nats.js.errors.NotFoundError:
+                return False
+            except nats.errors.Error:
+                raise BusUnavailable from None
+        return (last.headers or {}).get(CONTENT_HASH) == item.content_hash
+
+    async def _store(self, batch: Sequence[_Pending], collection: str, stages: Stages) -> int:
+        release = stages.release
+        encoded = await stages.encode(
+            EncodeRequest(
+                namespace=release.namespace,
+                texts=[_searchable(item.document) for item in batch],
+                tokens=True,
+            )
+        )
+        writes = []
+        for item, vector, tokens in zip(batch, *_rows(encoded, len(batch)), strict=True):
+            passage = IndexedPassage(
+                collection=collection,
+                namespace=release.namespace,
+                component=release.encode,
+                document=item.document,
+                content_hash=item.content_hash,
+                vector=vector,
+                tokens=tokens,
+            )
+            writes.append(self._publish(item, encode(passage)))
+        return max(await asyncio.gather(*writes))
+
+    async def _publish(self, item: _Pending, body: bytes) -> int:
+        headers = {CONTENT_HASH: item.content_hash}
+        check_size(headers, body, self._connection.max_payload)
+        try:
+            ack = await self._js.publish(
+                item.subject, body, stream=subjects.DOCS_STREAM, headers=headers
+            )
+        except (nats.errors.Error, nats.js.errors.Error):
+            raise BusUnavailable(
+                "the document stream did not acknowledge; nothing of this request is promised, send it again"
+            ) from None
+        return ack.seq
+
+
+def content_hash(document: Document, collection: str, component: str) -> str:
+    """Return the sha256 of everything that decides what is stored, the encoder included."""
+    canonical = msgspec.json.encode((collection, component, document), order="deterministic")
+    return hashlib.sha256(canonical).hexdigest()
+
+
+def document_key(document: Document) -> str:
+    """Return the subject token of a passage: unique within its collection."""
+    return hashlib.sha256(f"{document.tenant}\0{document.id}".encode()).hexdigest()[:32]
+
+
+def _pending(index: int, document: Document, collection: str, stages: Stages) -> _Pending:
+    return _Pending(
+        index,
+        document,
+        content_hash(document, collection, stages.release.encode),
+        subjects.document(collection, document_key(document)),
+    )
+
+
+def _searchable(document: Document) -> str:
+    return f"{document.title}\n{document.text}" if document.title else document.text
+
+
+def _problems(documents: Sequence[Document]) -> Iterator[Rejected]:
+    seen: dict[tuple[str, str], int] = {}
+    for index, document in enumerate(documents):
+        first = seen.setdefault((document.tenant, document.id), index)
+        if not document.text.strip():
+            yield Rejected(index=index, id=document.id, reason="text is blank")
+        elif first != index:
+            reason = f"the id stands twice in this request, first at {first}"
+            yield Rejected(index=index, id=document.id, reason=reason)
+
+
+def _rows(reply: EncodeReply, count: int) -> tuple[list[Matrix], list[TokenVectors | None]]:
+    vectors = [Matrix.of(row[np.newaxis]) for row in reply.vectors.array()]
+    if reply.tokens is None:
+        return vectors, [None] * count
+    ends = np.cumsum(reply.tokens.counts)
+    parts = np.split(reply.tokens.matrix.array(), ends[:-1])
+    tokens: list[TokenVectors | None] = [
+        TokenVectors(matrix=Matrix.of(part), counts=[len(part)]) for part in parts
+    ]
+    return vectors, tokens

@@ -1,0 +1,106 @@
+"""The OpenAPI document, made from the same structs that parse and answer the requests."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from services.gateway.bodies import (
+    DocumentsBody,
+    EmbeddingsAnswer,
+    EmbeddingsBody,
+    Health,
+    MapBatchBody,
+    MapBatchResults,
+    MapBody,
+    MapResult,
+    Problem,
+    RerankAnswer,
+    RerankBody,
+)
+from services.gateway.exchange import MAX_TIMEOUT_MS, NAME_PATTERN, REQUEST_ID, TENANT, TIMEOUT
+from services.gateway.problems import MEDIA_TYPE, STATUSES
+from trimtab.contracts.documents import PutReply
+from trimtab.contracts.pipeline import SearchReply, SearchRequest
+
+_TYPES: tuple[type[msgspec.Struct], ...] = (
+    SearchRequest,
+    SearchReply,
+    DocumentsBody,
+    PutReply,
+    EmbeddingsBody,
+    EmbeddingsAnswer,
+    RerankBody,
+    RerankAnswer,
+    MapBody,
+    MapResult,
+    MapBatchBody,
+    MapBatchResults,
+    Health,
+    Problem,
+)
+_TEMPLATE = "#/components/schemas/{name}"
+
+
+def _reference(kind: type[msgspec.Struct]) -> dict[str, str]:
+    return {"$ref": _TEMPLATE.format(name=kind.__name__)}
+
+
+def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": schema,
+    }
+
+
+_HEADERS = [
+    _header(TENANT, "Whose data may be seen.", {"type": "string", "pattern": NAME_PATTERN}),
+    _header(
+        TIMEOUT,
+        "Milliseconds after which nobody wants the answer.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_TIMEOUT_MS},
+    ),
+    _header(REQUEST_ID, "Echoed; made when absent.", {"type": "string", "pattern": NAME_PATTERN}),
+]
+
+
+def post(body: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the ``openapi_extra`` of a route that takes ``body``."""
+    content = {"application/json": {"schema": _reference(body)}}
+    return {"requestBody": {"required": True, "content": content}, "parameters": _HEADERS}
+
+
+def replies(
+    reply: type[msgspec.Struct] | None, problems: Sequence[int] = STATUSES
+) -> dict[int | str, dict[str, Any]]:
+    """Return the ``responses`` of a route: its reply and every problem it can have."""
+    schema: dict[str, Any] = {"type": "object"} if reply is None else _reference(reply)
+    problem = {MEDIA_TYPE: {"schema": _reference(Problem)}}
+    return {
+        200: {"description": "Answered", "content": {"application/json": {"schema": schema}}},
+        **{status: {"description": "Problem details", "content": problem} for status in problems},
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Make ``app.openapi`` include our schemas."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+            )
+            _, components = msgspec.json.schema_components(_TYPES, ref_template=_TEMPLATE)
+            made.setdefault("components", {}).setdefault("schemas", {}).update(components)
+            app.openapi_schema = made
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way

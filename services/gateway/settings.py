@@ -1,0 +1,27 @@
+"""Settings of the gateway: ``GATEWAY_*``."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from trimtab.worker.settings import WorkerSettings
+
+
+class GatewaySettings(WorkerSettings):
+    """What an operator may choose for a gateway."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_")
+
+    max_in_flight: int = Field(default=256, ge=1, le=100_000)
+    """Requests held at once, HTTP and NATS each; one more is answered 429 immediately."""
+    api_host: str = "127.0.0.1"
+    """Where the HTTP facade listens."""
+    api_port: int = Field(default=8080, ge=0, le=65535)
+    """Port of the HTTP facade; 0 takes a free one, which the samples name."""
+    pool: int = Field(default=50, ge=1, le=200)
+    """Candidates fetched for the reranker."""
+    search_budget_ms: int = Field(default=2000, ge=10, le=120_000)
+    """Deadline of a search or map over HTTP that names none."""
+    ingest_budget_ms: int = Field(default=60_000, ge=100, le=600_000)
+    """Deadline of a documents request over HTTP."""
+    health_window_s: float = Field(default=0.2, gt=0, le=5)
+    """How long ``/health`` waits for the workers' answers."""

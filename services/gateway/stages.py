@@ -1,0 +1,77 @@
+"""One call to one stage: subject, span, clock and metric, so that the request path reads as a list."""
+
+import time
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from trimtab.bus.caller import Caller
+from trimtab.contracts import subjects
+from trimtab.contracts.component import Release
+from trimtab.contracts.encode import EncodeReply, EncodeRequest
+from trimtab.contracts.headers import RequestContext
+from trimtab.contracts.mapping import MapReply, MapRequest
+from trimtab.contracts.message import Message
+from trimtab.contracts.rerank import RerankReply, RerankRequest
+from trimtab.contracts.retrieve import RetrieveReply, RetrieveRequest, ScoreReply, ScoreRequest
+from trimtab.telemetry.metrics import GATEWAY_STAGE_DURATION
+from trimtab.telemetry.traces import client_span
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass
+class Stages:
+    """The four stages as one request sees them: its release and its context, fixed at its start."""
+
+    caller: Caller
+    """Over the gateway's connection."""
+    release: Release
+    """Read once; every stage obeys it."""
+    context: RequestContext
+    """Carried through all stages."""
+    timing_ms: dict[str, float] = field(default_factory=dict)
+    """Milliseconds of each stage as the gateway saw it."""
+    started: float = field(default_factory=time.perf_counter)
+    """When the request began."""
+
+    async def encode(self, request: EncodeRequest) -> EncodeReply:
+        """Texts to vectors."""
+        subject = subjects.encode(self.release.encode)
+        return await self._call("encode", subject, self.release.encode, request, EncodeReply)
+
+    async def retrieve(self, request: RetrieveRequest) -> RetrieveReply:
+        """Vector to candidates."""
+        subject = subjects.retrieve(self.release.retrieve)
+        return await self._call("retrieve", subject, self.release.retrieve, request, RetrieveReply)
+
+    async def score(self, request: ScoreRequest) -> ScoreReply:
+        """Loose texts to signals."""
+        subject = subjects.score(self.release.retrieve)
+        return await self._call("score", subject, self.release.retrieve, request, ScoreReply)
+
+    async def rerank(self, request: RerankRequest, component: str) -> RerankReply:
+        """Signals to a better order."""
+        subject = subjects.rerank(component)
+        return await self._call("rerank", subject, component, request, RerankReply)
+
+    async def map(self, request: MapRequest) -> MapReply:
+        """Output to labels."""
+        subject = subjects.mapping(self.release.map)
+        return await self._call("map", subject, self.release.map, request, MapReply)
+
+    def finish(self) -> dict[str, float]:
+        """Return the time split, the total included, rounded to microseconds."""
+        self.timing_ms["total"] = (time.perf_counter() - self.started) * 1000
+        return {stage: round(took, 3) for stage, took in self.timing_ms.items()}
+
+    async def _call(
+        self, stage: str, subject: str, component: str, request: Message, kind: type[M]
+    ) -> M:
+        began = time.perf_counter()
+        try:
+            with client_span(stage, component, self.context) as context:
+                return (await self.caller.call(subject, request, kind, context)).message
+        finally:
+            took = time.perf_counter() - began
+            self.timing_ms[stage] = self.timing_ms.get(stage, 0.0) + took * 1000
+            GATEWAY_STAGE_DURATION.labels(stage).observe(took)
