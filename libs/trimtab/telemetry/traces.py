@@ -88,6 +88,7 @@ def client_span(
 def _span(
     name: str, kind: "SpanKind", context: RequestContext, attributes: dict[str, str]
 ) -> Iterator[RequestContext]:
+    from opentelemetry.trace import StatusCode
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     tracer = _Tracing.tracer
@@ -103,8 +104,18 @@ def _span(
         "trimtab.revision": context.revision,
     }
     with tracer.start_as_current_span(
-        name, context=parent, kind=kind, attributes={**known, **attributes}, record_exception=False
-    ):
+        name,
+        context=parent,
+        kind=kind,
+        attributes={**known, **attributes},
+        # An exception's message may quote a text, so only its class is recorded.
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
         carrier: dict[str, str] = {}
         propagator.inject(carrier)
-        yield context.traced(carrier.get(TRACEPARENT, ""))
+        try:
+            yield context.traced(carrier.get(TRACEPARENT, ""))
+        except Exception as error:
+            span.set_status(StatusCode.ERROR, type(error).__name__)
+            raise
