@@ -18,6 +18,7 @@ from typing import Any
 import nats.errors
 import uvloop
 from faststream.nats import NatsBroker
+from faststream.nats.security import NatsNKey
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.errors import NoServersError
@@ -80,12 +81,14 @@ class Worker:
         instance = self.settings.instance or f"{self.service}-{secrets.token_hex(3)}"
         self.link = Link(self.service)
         self.log = logs.get(self.service, instance)
+        seed = self.deployment.nats_nkey_seed
         self.broker = NatsBroker(
             self.deployment.nats_url,
             logger=None,
             apply_types=False,
             graceful_timeout=self.settings.drain_timeout_s,
-            **options(self.link, nkey_seed=self.deployment.nats_nkey_seed),
+            security=NatsNKey(seed) if seed else None,
+            **options(self.link),
         )
         identity = Identity(self.service, instance, code_version(), time.time())
         self.sampler = Sampler(identity)
