@@ -6,7 +6,7 @@ from tests.architecture.tree import ROOT, literals, sources
 from trimtab.contracts import subjects
 
 HOME = ROOT / "libs" / "trimtab" / "contracts" / "subjects.py"
-_SPELLED = re.compile(r"^(trimtab\.(v\d|evt|op|doc|ctl|job)\b|\$(SRV|KV|JS|O)\b|_INBOX)")
+_SPELLED = re.compile(r"^(trimtab\.(v\d|evt|op|doc|ctl|job)\b|\$(SRV|KV|O)\b|_INBOX)")
 _NAMES = {subjects.CONTROL_BUCKET, subjects.ARTIFACT_BUCKET, subjects.DOCS_STREAM}
 
 

@@ -1,0 +1,147 @@
+"""A nats-server that runs ``deploy/nats/secure.conf`` with freshly made nkeys, one per role."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nats
+import nkeys
+from nats.aio.client import Client as NatsClient
+
+from tests.architecture.tree import ROOT
+from trimtab.bus.connection import Link, options
+from trimtab.bus.local_server import binary
+
+ROLES = (
+    "encoder",
+    "retriever",
+    "reranker",
+    "mapper",
+    "controller",
+    "gateway",
+    "producer",
+    "operator",
+    "system",
+)
+INBOXES = {"producer": "client"}
+"""Role -> connection name where they differ: ``trimtab.Client`` is called ``client``."""
+
+
+@dataclass
+class GuardedServer:
+    """Where it listens and who has which seed."""
+
+    url: str
+    """Of the running server."""
+    seeds: dict[str, Path]
+    """Role -> file that holds its seed."""
+
+    @asynccontextmanager
+    async def connected(self, role: str) -> AsyncIterator["Guarded"]:
+        """Connect as a role; the server's refusals are kept."""
+        guarded = Guarded(INBOXES.get(role, role))
+        chosen = options(guarded.link, nkey_seed=self.seeds[role])
+        chosen["error_cb"] = guarded.failed
+        guarded.connection = await nats.connect(self.url, **chosen)
+        try:
+            yield guarded
+        finally:
+            await asyncio.wait_for(guarded.connection.close(), 5)
+
+
+@dataclass
+class Guarded:
+    """One role's connection and what it was refused."""
+
+    name: str
+    """Connection name."""
+    refused: list[str] = field(default_factory=list)
+    """The server's words, in lower case."""
+    connection: NatsClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.link = Link(self.name)
+
+    async def failed(self, error: Exception) -> None:
+        """Keep what the server refused."""
+        self.refused.append(str(error).lower())
+
+    async def publish(self, subject: str, body: bytes = b"x", reply: str = "") -> list[str]:
+        """Publish and return what the server refused."""
+        await self.connection.publish(subject, body, reply=reply)
+        return await self.heard()
+
+    async def subscribe(self, subject: str, queue: str = "") -> list[str]:
+        """Subscribe and return what the server refused."""
+        await self.connection.subscribe(subject, queue)
+        return await self.heard()
+
+    async def heard(self) -> list[str]:
+        """Wait until the server has seen everything sent; return what it refused.
+
+        Twice: the client writes the first PING ahead of commands that it still holds.
+        """
+        await self.connection.flush()
+        await self.connection.flush()
+        return self.refused
+
+
+def new_seed() -> bytes:
+    """Return the seed of a new user key."""
+    seed: bytes = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
+    return seed
+
+
+def public_key(seed: bytes) -> str:
+    """Return the public half that the server is told."""
+    key: bytes = nkeys.from_seed(bytearray(seed)).public_key
+    return key.decode()
+
+
+def configuration(folder: Path) -> Path:
+    """Copy ``deploy/nats`` with JetStream's files below ``folder``; the only change."""
+    copied = folder / "nats"
+    shutil.copytree(ROOT / "deploy" / "nats", copied)
+    limits = copied / "limits.conf"
+    limits.write_text(limits.read_text().replace('"/data"', f'"{folder / "data"}"'))
+    return copied / "secure.conf"
+
+
+@contextmanager
+def guarded_server(folder: Path) -> Iterator[GuardedServer]:
+    """Start the server for the length of the block."""
+    seeds, environment = {}, dict(os.environ)
+    for role in ROLES:
+        seed = new_seed()
+        seeds[role] = folder / f"{role}.nk"
+        seeds[role].write_bytes(seed)
+        environment[f"NATS_NKEY_{role.upper()}"] = public_key(seed)
+    command = [binary(), "-c", configuration(folder), "-a", "127.0.0.1", "-p", "-1", "-m", "-1"]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--ports_file_dir", folder], env=environment, stdout=log, stderr=log
+        )
+    try:
+        yield GuardedServer(_url(process, folder), seeds)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _url(process: "subprocess.Popen[bytes]", folder: Path, timeout_s: float = 10.0) -> str:
+    give_up_at = time.monotonic() + timeout_s
+    while time.monotonic() < give_up_at and process.poll() is None:
+        for path in folder.glob("*.ports"):
+            try:
+                return str(json.loads(path.read_text())["nats"][0])
+            except (json.JSONDecodeError, KeyError):
+                continue  # still being written
+        time.sleep(0.01)
+    raise AssertionError((folder / "server.log").read_text())

@@ -1,0 +1,348 @@
+"""``deploy/nats``: the files are valid, and every role can do its own work and nothing else."""
+
+import asyncio
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from services.controller.app import build as build_controller
+from services.controller.settings import ControllerSettings
+from services.retriever.feed import Feed
+from tests.architecture.tree import ROOT, SERVICES
+from tests.integration.guarded_server import (
+    ROLES,
+    GuardedServer,
+    guarded_server,
+    new_seed,
+    public_key,
+)
+from tests.workers import running
+from trimtab.artifacts.manifest import write_manifest
+from trimtab.artifacts.store import ArtifactStore
+from trimtab.bus.caller import Caller
+from trimtab.bus.connection import connect
+from trimtab.bus.local_server import binary
+from trimtab.bus.server import Endpoint
+from trimtab.bus.streams import docs_stream, ensure
+from trimtab.client import Client
+from trimtab.contracts import subjects
+from trimtab.contracts.documents import Rejected
+from trimtab.contracts.errors import BusUnavailable, InvalidMessage
+from trimtab.contracts.headers import RequestContext, now_ms
+from trimtab.contracts.samples import HealthRequest
+from trimtab.control import state
+from trimtab.control.state import StateReference
+from trimtab.supervisor import nats_server as embedded
+from trimtab.telemetry import logs
+from trimtab.worker.service import Worker
+from trimtab.worker.settings import DeploymentSettings, WorkerSettings
+
+pytestmark = pytest.mark.integration
+
+STAGES: dict[str, Callable[[str], str]] = {
+    "encoder": subjects.encode,
+    "retriever": subjects.retrieve,
+    "reranker": subjects.rerank,
+    "mapper": subjects.mapping,
+}
+STATE = f"$KV.{subjects.CONTROL_BUCKET}.{subjects.CONTROL_KEY}"
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
+    """One server for the module; each test uses keys of its own in it."""
+    with guarded_server(tmp_path_factory.mktemp("guarded")) as server:
+        yield server
+
+
+def deployment(server: GuardedServer, role: str, home: Path) -> DeploymentSettings:
+    return DeploymentSettings(nats_url=server.url, nats_nkey_seed=server.seeds[role], home=home)
+
+
+def echo(server: GuardedServer, service: str, home: Path) -> Worker:
+    """Return a worker of a stage that answers with its own name."""
+
+    async def answer(_request: HealthRequest, _context: RequestContext) -> Rejected:
+        return Rejected(index=0, id=service, reason="")
+
+    async def load(worker: Worker) -> None:
+        worker.serve(Endpoint("echo", STAGES[service]("echo@1"), HealthRequest, answer, "echo@1"))
+
+    return Worker(service, "echoes", deployment(server, service, home), WorkerSettings(), load)
+
+
+# --- the files ---
+
+
+@pytest.mark.parametrize("name", ["server.conf", "secure.conf"])
+def test_the_server_finds_the_configuration_valid(name: str) -> None:
+    keys = {f"NATS_NKEY_{role.upper()}": public_key(new_seed()) for role in ROLES}
+
+    checked = subprocess.run(
+        [binary(), "-t", "-c", ROOT / "deploy" / "nats" / name],
+        env={**os.environ, **keys},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_guarded_server_does_not_start_without_every_key(role: str) -> None:
+    keys = {
+        f"NATS_NKEY_{other.upper()}": public_key(new_seed()) for other in ROLES if other != role
+    }
+
+    checked = subprocess.run(
+        [binary(), "-t", "-c", ROOT / "deploy" / "nats" / "secure.conf"],
+        env=keys,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert checked.returncode == 1
+    assert f"NATS_NKEY_{role.upper()}" in checked.stderr
+
+
+def test_the_embedded_server_has_the_limits_of_the_deployed_one() -> None:
+    text = (ROOT / "deploy" / "nats" / "limits.conf").read_text()
+    stated = dict(re.findall(r"^ *(\w+): (\S+)$", text, re.MULTILINE))
+
+    assert stated.pop("store_dir") == '"/data"'
+    assert stated == {**embedded.LIMITS, **embedded.JETSTREAM_LIMITS}
+
+
+# --- what every role can do ---
+
+
+async def test_nobody_gets_in_without_a_key_of_the_server(
+    guarded: GuardedServer, tmp_path: Path
+) -> None:
+    stranger = tmp_path / "stranger.nk"
+    stranger.write_bytes(new_seed())
+
+    with pytest.raises(BusUnavailable):
+        await connect(guarded.url, "client")
+    with pytest.raises(BusUnavailable):
+        await connect(guarded.url, "encoder", nkey_seed=stranger)
+
+
+@pytest.mark.parametrize("service", STAGES)
+async def test_a_stage_answers_the_gateway_and_is_seen_by_producer_operator_and_controller(
+    guarded: GuardedServer, service: str, tmp_path: Path
+) -> None:
+    async with (
+        running(echo(guarded, service, tmp_path)) as worker,
+        guarded.connected("gateway") as gateway,
+        guarded.connected("operator") as operator,
+        guarded.connected("producer") as producer,
+        guarded.connected("controller") as controller,
+    ):
+        samples = await controller.connection.subscribe(subjects.SAMPLES)
+        await controller.heard()
+
+        context = RequestContext("r-1", "acme", now_ms() + 5000)
+        answer = await Caller(gateway.connection).call(
+            STAGES[service]("echo@1"), HealthRequest(), Rejected, context
+        )
+        ping = await operator.connection.request("$SRV.PING", timeout=2)
+        health = await Client(producer.connection).health(window_s=0.5)
+        sample = await samples.next_msg(timeout=5)
+
+        assert answer.message.id == service
+        assert service.encode() in ping.data
+        assert [one.service for one in health] == [service]
+        assert sample.subject.startswith(f"trimtab.evt.sample.{service}.")
+        refused = [*gateway.refused, *operator.refused, *producer.refused, *controller.refused]
+        assert refused == []
+        assert worker.link.forbidden == ""
+
+
+@pytest.mark.parametrize("service", STAGES)
+async def test_a_stage_stores_and_fetches_components(
+    guarded: GuardedServer, service: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "built"
+    folder.mkdir()
+    (folder / "weights.json").write_text("[1, 2, 3]" * 50_000)
+    manifest = write_manifest(folder, name=f"{service}-part", version="1", kind="test")
+
+    async with guarded.connected(service) as stage:
+        store = await ArtifactStore.open(stage.connection)
+        await store.push(folder)
+        fetched = await store.pull(manifest.reference, tmp_path / "cache")
+
+        assert (fetched / "weights.json").read_bytes() == (folder / "weights.json").read_bytes()
+        assert stage.refused == []
+
+
+async def test_the_controller_writes_the_state_that_every_worker_reads(
+    guarded: GuardedServer, tmp_path: Path
+) -> None:
+    controller = build_controller(deployment(guarded, "controller", tmp_path), ControllerSettings())
+
+    async with running(controller):
+        for role in ("encoder", "retriever", "reranker", "mapper", "gateway", "operator"):
+            async with guarded.connected(role) as worker:
+                reference = StateReference()
+                await reference.start(worker.connection)
+                await reference.stop()
+
+                assert reference.current.release.name == "base"
+                assert worker.refused == []
+        async with guarded.connected("operator") as operator:
+            status = await Client(operator.connection).status()
+
+    assert [worker.service for worker in status.workers] == ["controller"]
+    assert controller.link.forbidden == ""
+
+
+async def test_the_gateway_writes_passages_and_the_retriever_reads_them(
+    guarded: GuardedServer,
+) -> None:
+    subject = subjects.document("secured", "ab12")
+
+    async with guarded.connected("gateway") as gateway, guarded.connected("retriever") as retriever:
+        js = gateway.connection.jetstream()
+        await ensure(js, docs_stream())
+        await js.publish(subject, b"passage", stream=subjects.DOCS_STREAM)
+        stored = await js.get_last_msg(subjects.DOCS_STREAM, subject)
+        feed = Feed(retriever.connection, logs.get("retriever", "r1"))
+        batches = feed.batches((await feed.stream()).identity, 0)
+        async with asyncio.timeout(10):
+            batch = await anext(batches)
+        await batches.aclose()  # type: ignore[attr-defined]
+
+        assert stored.data == b"passage"
+        assert [message.data for message in batch] == [b"passage"]
+        assert gateway.refused + retriever.refused == []
+
+
+# --- what no role can do ---
+
+
+_PUBLISH = [
+    ("encoder", STATE),
+    ("encoder", "trimtab.evt.sample.retriever.r1"),
+    ("encoder", subjects.retrieve("x@1")),
+    ("encoder", subjects.document("stdlib", "ab12")),
+    ("encoder", subjects.STATUS),
+    ("retriever", STATE),
+    ("retriever", subjects.encode("x@1")),
+    ("retriever", subjects.document("stdlib", "ab12")),
+    ("reranker", STATE),
+    ("mapper", STATE),
+    ("mapper", subjects.SEARCH),
+    ("gateway", STATE),
+    ("gateway", subjects.sample("encoder", "e1")),
+    ("gateway", f"$O.{subjects.ARTIFACT_BUCKET}.C.x"),
+    ("controller", subjects.encode("x@1")),
+    ("controller", subjects.document("stdlib", "ab12")),
+    ("producer", STATE),
+    ("producer", subjects.encode("x@1")),
+    ("producer", subjects.sample("encoder", "e1")),
+    ("producer", subjects.STATUS),
+    ("producer", subjects.document("stdlib", "ab12")),
+    ("operator", STATE),
+    ("operator", subjects.document("stdlib", "ab12")),
+    *[
+        (role, f"$JS.API.STREAM.{verb}.{stream}")
+        for role in (*SERVICES, "producer", "operator")
+        for verb, stream in (
+            ("DELETE", subjects.DOCS_STREAM),
+            ("DELETE", f"KV_{subjects.CONTROL_BUCKET}"),
+            ("UPDATE", f"KV_{subjects.CONTROL_BUCKET}"),
+            ("MSG.DELETE", subjects.DOCS_STREAM),
+            ("CREATE", "ANYTHING"),
+        )
+    ],
+]
+
+
+@pytest.mark.parametrize(("role", "subject"), _PUBLISH)
+async def test_a_role_cannot_publish_what_is_not_its_work(
+    guarded: GuardedServer, role: str, subject: str
+) -> None:
+    async with guarded.connected(role) as someone:
+        refused = await someone.publish(subject)
+
+    assert len(refused) == 1
+    assert f'publish to "{subject.lower()}"' in refused[0]
+
+
+@pytest.mark.parametrize("role", [*SERVICES, "producer", "operator"])
+@pytest.mark.parametrize(
+    "subject", [">", "_INBOX.>", "_INBOX_gateway.x.>", "trimtab.>", "$JS.>", "$KV.>"]
+)
+async def test_a_role_cannot_listen_in(guarded: GuardedServer, role: str, subject: str) -> None:
+    if subject.startswith(f"_INBOX_{role}."):
+        subject = "_INBOX_encoder.x.>"
+
+    async with guarded.connected(role) as someone:
+        refused = await someone.subscribe(subject)
+
+    assert len(refused) == 1
+    assert f'subscription to "{subject.lower()}"' in refused[0]
+
+
+@pytest.mark.parametrize("service", STAGES)
+@pytest.mark.parametrize("queue", ["", "strangers"])
+async def test_a_stage_cannot_be_joined_or_overheard_under_another_queue_name(
+    guarded: GuardedServer, service: str, queue: str
+) -> None:
+    async with guarded.connected(service) as stage:
+        refused = await stage.subscribe(STAGES[service]("x@1"), queue)
+
+    assert len(refused) == 1
+
+
+async def test_a_stage_cannot_answer_in_another_stages_place(guarded: GuardedServer) -> None:
+    async with guarded.connected("encoder") as encoder:
+        refused = await encoder.subscribe(subjects.mapping("x@1"), "mapper")
+
+    assert len(refused) == 1
+
+
+async def test_a_worker_answers_a_request_once(guarded: GuardedServer, tmp_path: Path) -> None:
+    async with guarded.connected("encoder") as encoder, guarded.connected("gateway") as gateway:
+        received = await encoder.connection.subscribe(subjects.encode("x@1"), "encoder")
+        await encoder.heard()
+        inbox = await gateway.connection.subscribe(gateway.connection.new_inbox())
+        await gateway.publish(subjects.encode("x@1"), reply=inbox.subject)
+        message = await received.next_msg(timeout=5)
+
+        first = list(await encoder.publish(message.reply, b"once"))
+        second = list(await encoder.publish(message.reply, b"twice"))
+
+    assert first == []
+    assert len(second) == 1
+
+
+@pytest.mark.parametrize(
+    "role", ["encoder", "retriever", "reranker", "mapper", "gateway", "operator"]
+)
+async def test_a_borrowed_reply_of_jetstream_never_makes_a_state_of_the_borrowers_choice(
+    guarded: GuardedServer, role: str, tmp_path: Path
+) -> None:
+    controller = build_controller(deployment(guarded, "controller", tmp_path), ControllerSettings())
+    async with running(controller), guarded.connected("controller") as owner:
+        bucket = await state.open_bucket(owner.connection)
+        good = await bucket.get(subjects.CONTROL_KEY)
+        reference = StateReference()
+        await reference.start(owner.connection)
+        async with guarded.connected(role) as borrower:
+            api = f"$JS.API.STREAM.INFO.KV_{subjects.CONTROL_BUCKET}"
+            await borrower.publish(api, b"", reply=STATE)
+        await owner.heard()
+
+        with pytest.raises(InvalidMessage):
+            await state.read(bucket)
+        assert reference.current.release.name == "base"
+        await bucket.put(subjects.CONTROL_KEY, good.value or b"")
