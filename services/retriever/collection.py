@@ -88,6 +88,11 @@ class Collection:
         return self._visibility.living
 
     @property
+    def slots(self) -> Slots:
+        """Every slot that holds a passage, ascending."""
+        return self._visibility.slots()
+
+    @property
     def index(self) -> DenseIndex:
         """The vectors."""
         return self._dense

@@ -95,6 +95,11 @@ class DenseIndex:
         return int(self._flat.ntotal)
 
     @property
+    def entries(self) -> int:
+        """Vectors in the index that answers."""
+        return self.size if self._ivf is None else int(self._ivf.ntotal)
+
+    @property
     def nlist(self) -> int:
         """IVF lists; 0 while FLAT answers."""
         return 0 if self._ivf is None else int(self._ivf.nlist)

@@ -1,14 +1,18 @@
 """The component this service serves: how candidates are found and fused, as a file with a checksum."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from trimtab.artifacts.manifest import ArtifactCorrupt, Manifest, verify
+from trimtab.artifacts.manifest import ArtifactCorrupt, ArtifactMissing, Manifest, verify
 
 FILE = "retriever.json"
+
+SHIPPED = Path(__file__).parent / "components"
+"""Components that come with the code, by reference."""
 
 
 class DensePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -57,7 +61,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """A best cosine below it is counted as the bad event ``low_cosine``."""
 
 
-def load(folder: Path) -> tuple[Plan, Manifest]:
+def load_plan(folder: Path) -> tuple[Plan, Manifest]:
     """Verify a component folder and return its plan.
 
     Raises:
@@ -68,3 +72,15 @@ def load(folder: Path) -> tuple[Plan, Manifest]:
         return msgspec.json.decode((folder / FILE).read_bytes(), type=Plan), manifest
     except (OSError, msgspec.DecodeError) as error:
         raise ArtifactCorrupt(manifest.reference, FILE, f"does not parse: {error}") from None
+
+
+def shipped(components: Path) -> Callable[[str, Path], Path]:
+    """Return what finds a component among the shipped ones, for when the object store has none."""
+
+    def find(reference: str, _into: Path) -> Path:
+        folder = components / reference
+        if folder.parent != components or not folder.is_dir():
+            raise ArtifactMissing(f"retriever component {reference}")
+        return folder
+
+    return find

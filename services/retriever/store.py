@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -88,22 +88,19 @@ class Store:
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it."""
         self._read.close()
-        self._write.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.flush()
         self._write.close()
 
-    @property
-    def id(self) -> str:
-        """Random name of this file's content: slots of another file mean other passages."""
+    def read_id(self) -> str:
+        """Return the random name of this file's content: slots under another name mean other passages."""
         return self._meta("store") or ""
 
-    @property
-    def sequence(self) -> int:
-        """Last stream sequence applied; 0 before the first."""
+    def read_sequence(self) -> int:
+        """Return the last stream sequence applied; 0 before the first."""
         return int(self._meta("sequence") or 0)
 
-    @property
-    def stream(self) -> str:
-        """Identity of the stream that was applied; empty before the first."""
+    def read_stream(self) -> str:
+        """Return the identity of the stream that was applied; empty before the first."""
         return self._meta("stream") or ""
 
     def begin_stream(self, identity: str) -> None:
@@ -136,6 +133,14 @@ class Store:
         number = cursor.lastrowid or 0
         return CollectionRow(number, name, namespace, component, dimension, token_dimension)
 
+    def set_token_dimension(self, collection: CollectionRow, dimension: int) -> CollectionRow:
+        """Fix the dimension of token vectors that the first passages came without."""
+        self._write.execute(
+            "UPDATE collection SET token_dimension = ? WHERE number = ?",
+            (dimension, collection.number),
+        )
+        return replace(collection, token_dimension=dimension)
+
     def apply(
         self, changes: Iterable[tuple[CollectionRow, Passage]], sequence: int
     ) -> dict[str, list[StoredPassage]]:
@@ -156,20 +161,23 @@ class Store:
     def load(self, collection: CollectionRow, rows: Sequence[StoredPassage]) -> None:
         """Write many new passages at the slots given, without a stream: bulk loads of benchmarks.
 
-        They are not in the stream, so they are gone when the store is replayed from it.
+        They are not in the stream, so they are gone when the store is replayed from it. Index files saved
+        before are of another content from now on.
         """
         with self._transaction():
             for stored in rows:
-                content = f"bulk-{stored.slot}"
-                self._insert(collection.number, stored, content)
+                self._insert(collection.number, stored, f"bulk-{stored.slot}")
+            self._set_meta("store", secrets.token_hex(8))
         self._next_slot.pop(collection.number, None)
 
-    def count(self, collection: CollectionRow, up_to: int | None = None) -> int:
-        """Return how many passages a collection holds, of those up to a sequence if one is given."""
-        bound = up_to if up_to is not None else (1 << 62)
+    def flush(self) -> None:
+        """Make every commit survive a power cut: before an index file that builds on them is kept."""
+        self._write.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def count(self, collection: CollectionRow) -> int:
+        """Return how many passages a collection holds."""
         found = self._write.execute(
-            "SELECT count(*) FROM passage WHERE collection = ? AND sequence <= ?",
-            (collection.number, bound),
+            "SELECT count(*) FROM passage WHERE collection = ?", (collection.number,)
         ).fetchone()
         return int(found[0])
 
@@ -189,6 +197,19 @@ class Store:
                 np.frombuffer(vector, dtype="<f4"),
                 tokens,
             )
+
+    def vectors(self, collection: CollectionRow) -> NDArray[np.float32]:
+        """Return the vectors by slot, (greatest slot + 1, dimension); rows of unused slots are 0."""
+        cursor = self._write.execute(
+            "SELECT row, vector FROM vectors WHERE row >= ? AND row < ? ORDER BY row",
+            (_row(collection.number, 0), _row(collection.number + 1, 0)),
+        )
+        rows = cursor.fetchall()
+        size = _slot(rows[-1][0]) + 1 if rows else 0
+        matrix = np.zeros((size, collection.dimension), dtype=np.float32)
+        for row, vector in rows:
+            matrix[_slot(row)] = np.frombuffer(vector, dtype="<f4")
+        return matrix
 
     def hits(self, collection: CollectionRow, slots: Sequence[int]) -> list[Hit]:
         """Return what a search returns for each slot, in order; every slot must be stored."""

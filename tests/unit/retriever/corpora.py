@@ -1,15 +1,16 @@
 """Small collections made on the spot: unit vectors with cluster structure, texts and owners by seed."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.retriever.collection import Change, Collection
+from services.retriever.index import extend_ivf, train_ivf
+from services.retriever.lexical import LexicalIndex
 from services.retriever.passage import Passage
 from services.retriever.plan import DensePlan, FusionPlan, LexicalPlan, Plan
-from services.retriever.store import CollectionRow, Store, StoredPassage
+from services.retriever.store import CollectionRow, StoredPassage
 from services.retriever.terms import english_stemmer
 from trimtab.contracts.encode import TokenVectors
 from trimtab.contracts.headers import RequestContext
@@ -31,7 +32,8 @@ PLAN = Plan(
 
 def unit(rng: np.random.Generator, rows: int, dimension: int = DIMENSION) -> NDArray[np.float32]:
     vectors = rng.standard_normal((rows, dimension)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit_rows: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit_rows
 
 
 def clustered(
@@ -39,7 +41,8 @@ def clustered(
 ) -> NDArray[np.float32]:
     vectors = unit(rng, centres, dimension)[rng.integers(0, centres, rows)]
     vectors = vectors + np.float32(0.5) * unit(rng, rows, dimension)
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    unit_rows: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit_rows.astype(np.float32)
 
 
 def token_rows(rng: np.random.Generator, rows: int) -> NDArray[np.int8]:
@@ -78,56 +81,51 @@ def passage(
 
 
 def build(
-    folder: Path,
     vectors: NDArray[np.float32],
     *,
     texts: Sequence[str] | None = None,
     tenants: Sequence[str] | None = None,
     plan: Plan = PLAN,
     with_tokens: bool = False,
-) -> tuple[Store, Collection]:
-    """Store passages with these vectors and return their collection, its lexical half up to date."""
+) -> tuple[Collection, list[StoredPassage]]:
+    """Return a collection of passages with these vectors, up to date, and the passages by slot."""
     rng = np.random.default_rng(3)
-    store = Store(folder / "passages.db")
-    row = store.add_collection(
-        "docs", NAMESPACE, COMPONENT, vectors.shape[1], TOKEN_DIMENSION if with_tokens else 0
-    )
-    passages = [
-        passage(
+    token_dimension = TOKEN_DIMENSION if with_tokens else 0
+    row = CollectionRow(1, "docs", NAMESPACE, COMPONENT, vectors.shape[1], token_dimension)
+    stored = [
+        StoredPassage(
             number,
+            number + 1,
+            passage(
+                number,
+                vector,
+                text=texts[number] if texts else "",
+                tenant=tenants[number] if tenants else "public",
+            ).hit,
             vector,
-            text=texts[number] if texts else "",
-            tenant=tenants[number] if tenants else "public",
-            tokens=token_rows(rng, 5).tobytes() if with_tokens else b"",
+            token_rows(rng, 5).tobytes() if with_tokens else b"",
         )
         for number, vector in enumerate(vectors)
     ]
-    stored = store.apply([(row, each) for each in passages], len(passages)).get("docs", [])
-    collection = make_collection(store, row, stored, plan)
-    return store, collection
-
-
-def make_collection(
-    store: Store, row: CollectionRow, stored: Sequence[StoredPassage], plan: Plan = PLAN
-) -> Collection:
-    stem = english_stemmer()
-    collection = Collection(row, plan, lambda slots: store.hits(row, slots))
-    collection.apply([Change.of(each, stem) for each in stored], store.sequence)
+    collection = Collection(row, plan, lambda slots: [stored[slot].hit for slot in slots])
+    take_in(collection, stored)
     refresh_lexical(collection)
-    return collection
+    return collection, stored
+
+
+def take_in(collection: Collection, stored: Sequence[StoredPassage]) -> None:
+    stem = english_stemmer()
+    sequence = max((each.sequence for each in stored), default=0)
+    collection.apply([Change.of(each, stem) for each in stored], sequence)
 
 
 def refresh_lexical(collection: Collection) -> None:
-    from services.retriever.lexical import LexicalIndex
-
     given = collection.lexical_input()
     built = LexicalIndex(given.slots, given.documents, given.vocabulary, collection.plan.lexical)
     collection.adopt_lexical(built, given.generation)
 
 
 def train(collection: Collection, nlist: int) -> None:
-    from services.retriever.index import extend_ivf, train_ivf
-
     sample, slots = collection.begin_training(nlist)
     ivf = train_ivf(sample, nlist)
     extend_ivf(ivf, collection.vectors(slots), slots)

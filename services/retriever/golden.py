@@ -1,0 +1,89 @@
+"""Golden queries: stored vectors whose answers are written down when an index is saved.
+
+They are asked again before a loaded index may serve, and catch what a checksum cannot: right bytes that
+are read, or answered, otherwise than when they were written.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from services.retriever.index import DenseIndex, Slots, Vectors
+from services.retriever.visibility import VisibleSet
+
+QUERIES = 16
+"""Stored vectors that are asked."""
+
+_DEPTH = 10
+_TOLERANCE = 1e-4
+"""How far a cosine may differ between machines: another order of the same additions."""
+
+
+class GoldenQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One question and its answer."""
+
+    vector: Annotated[list[float], Meta(min_length=1)]
+    """Unit vector."""
+    slots: list[int]
+    """The nearest slots."""
+    cosines: list[float]
+    """Their cosines, descending."""
+
+
+class GoldenSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The golden queries of one index."""
+
+    nprobe: Annotated[int, Meta(ge=1)]
+    """IVF lists visited."""
+    queries: list[GoldenQuery]
+    """Empty only for an index without passages."""
+
+
+def record(index: DenseIndex, slots: Slots, nprobe: int) -> GoldenSet:
+    """Ask the vectors of up to 16 of ``slots``, evenly spread, and write the answers down."""
+    spread = np.unique(np.linspace(0, max(len(slots) - 1, 0), QUERIES).astype(np.int64))
+    asked = slots[spread] if len(slots) else slots
+    queries = []
+    for vector in index.vectors(asked):
+        found = index.search(vector, _DEPTH, _everything(index), nprobe)
+        queries.append(GoldenQuery(vector.tolist(), found.slots.tolist(), found.cosines.tolist()))
+    return GoldenSet(nprobe=nprobe, queries=queries)
+
+
+def passes(index: DenseIndex, golden: GoldenSet) -> bool:
+    """Return whether the index gives every answer again; equally near passages may change places."""
+    return all(_agrees(index, query, golden.nprobe) for query in golden.queries)
+
+
+def finds_itself(index: DenseIndex, slots: Sequence[int], nprobe: int) -> bool:
+    """Return whether stored vectors find a passage at cosine 1: for an index that was just built."""
+    for vector in index.vectors(np.asarray(slots, dtype=np.int64)):
+        found = index.search(vector, 1, _everything(index), nprobe)
+        if not len(found.slots) or abs(float(found.cosines[0]) - 1.0) > 10 * _TOLERANCE:
+            return False
+    return True
+
+
+def _agrees(index: DenseIndex, query: GoldenQuery, nprobe: int) -> bool:
+    vector: Vectors = np.array(query.vector, dtype=np.float32)
+    if vector.shape != (index.dimension,):
+        return False
+    found = index.search(vector, len(query.slots), _everything(index), nprobe)
+    expected = np.array(query.cosines, dtype=np.float32)
+    if found.cosines.shape != expected.shape:
+        return False
+    if np.any(np.abs(found.cosines - expected) > _TOLERANCE):
+        return False
+    moved = found.slots != np.array(query.slots)
+    gaps = np.abs(np.diff(expected))
+    tied = np.r_[gaps, np.inf] <= _TOLERANCE
+    tied |= np.r_[np.inf, gaps] <= _TOLERANCE
+    tied[-1:] = True  # the last place may be shared with passages beyond the list
+    return not np.any(moved & ~tied)
+
+
+def _everything(index: DenseIndex) -> VisibleSet:
+    return VisibleSet(index.size, True, np.zeros(1, dtype=np.uint8))

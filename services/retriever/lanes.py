@@ -1,0 +1,52 @@
+"""The three threads beside the event loop: one searches, one writes the store, one builds.
+
+Whatever touches a collection in memory runs in the search thread and nowhere else; that is why
+nothing there is locked.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from services.retriever.index import use_one_thread
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Lanes:
+    """One thread per kind of work; each keeps its native code to itself."""
+
+    def __init__(self) -> None:
+        self._search = _thread("search")
+        self._store = _thread("store")
+        self._build = _thread("build")
+
+    async def search(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run what reads or changes a collection."""
+        return await _run(self._search, work, *args, **kwargs)
+
+    async def store(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run what writes the store."""
+        return await _run(self._store, work, *args, **kwargs)
+
+    async def build(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run what takes long: BM25, k-means, snapshots."""
+        return await _run(self._build, work, *args, **kwargs)
+
+    def close(self) -> None:
+        """Wait for what runs and end the threads."""
+        for thread in (self._search, self._store, self._build):
+            thread.shutdown(wait=True)
+
+
+def _thread(name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix=name, initializer=use_one_thread)
+
+
+async def _run(
+    thread: ThreadPoolExecutor, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+) -> R:
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(thread, lambda: work(*args, **kwargs))

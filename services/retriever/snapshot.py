@@ -1,0 +1,138 @@
+"""Index files on disk: written whole or not at all, and believed only after checksum, shape and golden queries.
+
+A snapshot saves training time, nothing else: whatever is wrong with one is counted and the index is built
+again from the store. Rows changed after a snapshot's sequence are brought up to date by the caller.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from services.retriever import golden
+from services.retriever.golden import GoldenSet
+from services.retriever.index import DenseIndex, UnreadableIndex, Vectors
+from trimtab.artifacts.manifest import MANIFEST, ArtifactError, verify, write_manifest
+
+INDEX = "index.faiss"
+GOLDEN = "golden.json"
+_PARTIAL = ".partial-"
+
+
+class Cause(StrEnum):
+    """What caught a bad snapshot: label of ``retriever_snapshot_refused_total``."""
+
+    CHECKSUM = "checksum"
+    SHAPE = "shape"
+    GOLDEN = "golden"
+    STORE = "store"
+
+
+class SnapshotRefused(Exception):
+    """A snapshot must not be used."""
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause.value)
+        self.cause = cause
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rows of which store an index holds."""
+
+    store: str
+    """Id of the store's content: slots of another one mean other passages."""
+    collection: str
+    """Name."""
+    dimension: int
+    """Of the vectors."""
+    sequence: int
+    """Stream sequence applied to the index."""
+    slots: int
+    """Vectors in the file."""
+    kind: str
+    """flat or ivf."""
+    nlist: int
+    """IVF lists; 0 for flat."""
+
+
+def save(folder: Path, index: DenseIndex, header: Header, questions: GoldenSet) -> Path:
+    """Write a snapshot below ``folder`` and remove older ones; return its folder.
+
+    The files are flushed before a rename makes them visible: a crash leaves the old snapshot or the new one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder))
+    try:
+        index.write(partial / INDEX)
+        (partial / GOLDEN).write_bytes(msgspec.json.encode(questions))
+        write_manifest(
+            partial,
+            name=header.collection,
+            version=str(header.sequence),
+            kind="index",
+            metadata=msgspec.structs.asdict(header),
+        )
+        for path in (partial / INDEX, partial / GOLDEN, partial / MANIFEST, partial):
+            _flush(path)
+        final = folder / f"{header.sequence:020d}"
+        if final.exists():
+            shutil.rmtree(final)
+        partial.rename(final)
+        _flush(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    for other in folder.iterdir():
+        if other != final:
+            shutil.rmtree(other, ignore_errors=True)
+    return final
+
+
+def newest(folder: Path) -> Path | None:
+    """Return the newest whole snapshot below ``folder``, or None."""
+    if not folder.is_dir():
+        return None
+    whole = [path for path in folder.iterdir() if not path.name.startswith(_PARTIAL)]
+    return max(whole, default=None)
+
+
+def load(
+    folder: Path, expected: Callable[[Header], bool], stored: Callable[[], Vectors]
+) -> tuple[DenseIndex, Header]:
+    """Return the verified index of a snapshot.
+
+    Args:
+        folder: from :func:`newest`.
+        expected: whether the header is of the store as it is now.
+        stored: gives the stored vectors by slot, the FLAT truth beside an IVF index.
+
+    Raises:
+        SnapshotRefused: a checksum, the shape, the store or a golden query does not fit.
+    """
+    try:
+        manifest = verify(folder)
+        header = msgspec.convert(manifest.metadata, Header)
+        questions = msgspec.json.decode((folder / GOLDEN).read_bytes(), type=GoldenSet)
+    except (ArtifactError, OSError, msgspec.DecodeError, UnicodeDecodeError):
+        raise SnapshotRefused(Cause.CHECKSUM) from None
+    if not expected(header):
+        raise SnapshotRefused(Cause.STORE)
+    try:
+        index = DenseIndex.read(folder / INDEX, header.dimension, header.slots, stored)
+    except UnreadableIndex:
+        raise SnapshotRefused(Cause.SHAPE) from None
+    if not golden.passes(index, questions):
+        raise SnapshotRefused(Cause.GOLDEN)
+    return index, header
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
