@@ -2,7 +2,6 @@
 
 import os
 import sys
-from pathlib import Path
 
 from trimtab.supervisor.home import Home
 from trimtab.supervisor.options import SERVICES, UpOptions
@@ -42,10 +41,5 @@ def _service(options: UpOptions, home: Home, name: str, number: int) -> ProcessS
 
 def _extras(options: UpOptions, name: str) -> dict[str, str]:
     if name == "gateway":
-        return {"GATEWAY_HTTP_HOST": HOST, "GATEWAY_HTTP_PORT": str(options.http_port)}
+        return {"GATEWAY_API_HOST": HOST, "GATEWAY_API_PORT": str(options.http_port)}
     return {}
-
-
-def checkout() -> Path:
-    """Return the folder that holds `libs` and `services`, where the services are importable from."""
-    return Path(__file__).parents[3]

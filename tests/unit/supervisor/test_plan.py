@@ -36,4 +36,4 @@ def test_only_the_gateway_is_the_edge_and_gets_the_public_port() -> None:
     edges = [spec for spec in specs if spec.tier == "edge"]
 
     assert [spec.name for spec in edges] == ["gateway-1"]
-    assert edges[0].environment["GATEWAY_HTTP_PORT"] == "8123"
+    assert edges[0].environment["GATEWAY_API_PORT"] == "8123"

@@ -1,0 +1,36 @@
+"""The `trimtab` command: one file per subcommand, joined here and nowhere else."""
+
+import typer
+
+from trimtab.cli import doctor, down, ingest, map, search, status, up, version
+
+EPILOG = (
+    "Exit codes: 0 done; 1 done in part, refused or unhealthy; 2 wrong command line; "
+    "3 no deployment answers."
+)
+
+
+def build() -> typer.Typer:
+    """Return the application."""
+    app = typer.Typer(
+        name="trimtab",
+        help="A retrieval-and-mapping pipeline on NATS that is steered while it runs.",
+        epilog=EPILOG,
+        no_args_is_help=True,
+        pretty_exceptions_show_locals=False,
+        rich_markup_mode=None,
+    )
+    app.command("up")(up.up)
+    app.command("down")(down.down)
+    app.command("status")(status.status)
+    app.command("doctor")(doctor.doctor)
+    app.command("ingest")(ingest.ingest)
+    app.command("search")(search.search)
+    app.command("map")(map.map_output)
+    app.command("version")(version.show_version)
+    return app
+
+
+def main() -> None:
+    """Entry point of the `trimtab` script."""
+    build()()

@@ -1,0 +1,89 @@
+"""The fleet as `trimtab status` shows it: a table for people, one JSON value for scripts. Pure."""
+
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from trimtab.contracts.samples import Readiness, StatusReply, WorkerStatus
+
+_STYLES = {
+    Readiness.READY: "green",
+    Readiness.DEGRADED: "yellow",
+    Readiness.STARTING: "cyan",
+    Readiness.DRAINING: "magenta",
+}
+
+
+def convergence(status: StatusReply) -> dict[str, Any]:
+    """Return whether every worker obeys the newest revision, and who does not."""
+    silent = [worker.instance for worker in status.workers if worker.silent]
+    behind = [
+        worker.instance
+        for worker in status.workers
+        if worker.revision < status.revision and not worker.silent
+    ]
+    return {"converged": not silent and not behind, "behind": behind, "silent": silent}
+
+
+def healthy(status: StatusReply) -> bool:
+    """Return whether there are workers, all of them ready, heard of, and at the newest revision."""
+    ready = all(worker.readiness is Readiness.READY for worker in status.workers)
+    return bool(status.workers) and ready and bool(convergence(status)["converged"])
+
+
+def shape(status: StatusReply) -> dict[str, Any]:
+    """Return what ``--json`` prints: a contract with scripts, fixed in the documentation."""
+    return {
+        "at": status.at,
+        "release": status.release,
+        "revision": status.revision,
+        "convergence": convergence(status),
+        "workers": status.workers,
+    }
+
+
+def table(status: StatusReply) -> Table:
+    """Return one line per worker."""
+    state = convergence(status)
+    word = "converged" if state["converged"] else "NOT converged"
+    made = Table(
+        title=f"release {status.release}, revision {status.revision}: {word}",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    for heading in ("service", "instance", "readiness", "components", "rev"):
+        made.add_column(heading, overflow="fold")
+    for heading in ("req/min", "errors", "p95 ms", "MiB", "up", "seen"):
+        made.add_column(heading, justify="right", no_wrap=True)
+    for worker in status.workers:
+        made.add_row(*_cells(worker))
+    return made
+
+
+def _cells(worker: WorkerStatus) -> list[str | Text]:
+    feeling = worker.readiness.value + (f": {worker.reason}" if worker.reason else "")
+    style = _STYLES[worker.readiness]
+    if worker.silent:
+        feeling, style = "silent", "red"
+    return [
+        worker.service,
+        worker.instance,
+        Text(feeling, style=style),
+        "\n".join(sorted(worker.components)) or "-",
+        str(worker.revision),
+        str(worker.requests),
+        str(worker.errors),
+        "-" if worker.p95_ms is None else f"{worker.p95_ms:.1f}",
+        f"{worker.rss_bytes / 2**20:.0f}",
+        _duration(worker.uptime_s),
+        f"{worker.age_s:.0f} s",
+    ]
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

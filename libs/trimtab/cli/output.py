@@ -1,0 +1,21 @@
+"""Where output goes: results to stdout, one JSON value with ``--json``; progress and errors to stderr."""
+
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+
+def stdout() -> Console:
+    """Return the console of results; plain text when it is not a terminal."""
+    return Console(highlight=False)
+
+
+def stderr() -> Console:
+    """Return the console of progress and errors."""
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print one value as one line of JSON; contracts are printed with their field names."""
+    print(msgspec.json.encode(value).decode(), flush=True)  # noqa: T201 - the command's result

@@ -1,0 +1,98 @@
+"""`trimtab search TEXT`: the best passages of a collection."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from trimtab.cli import options
+from trimtab.cli.address import nats_url
+from trimtab.cli.failure import guarded
+from trimtab.cli.link import reach
+from trimtab.cli.output import print_json, stderr, stdout
+from trimtab.contracts.pipeline import SearchReply
+from trimtab.contracts.retrieve import PUBLIC_TENANT
+from trimtab.corpus.stdlib import COLLECTION
+
+_SHOWN_CHARS = 240
+
+
+@guarded
+def search(
+    text: Annotated[str, typer.Argument(help="What to look for, in plain words.", metavar="TEXT")],
+    collection: options.Collection = COLLECTION,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="Most results.")] = 10,
+    tenant: options.Tenant = PUBLIC_TENANT,
+    nats: options.Nats = None,
+    nkey_seed: options.Seed = None,
+    timeout: options.Timeout = 5.0,
+    as_json: options.Json = False,
+) -> None:
+    """Search a collection and print the best passages, best first."""
+    if not text.strip():
+        raise typer.BadParameter("the text is blank", param_hint="TEXT")
+
+    reply = asyncio.run(_ask(nats_url(nats), nkey_seed, text, collection, limit, tenant, timeout))
+
+    for left_out in reply.degraded:
+        stderr().print(f"degraded: {left_out}", style="yellow", markup=False)
+    if as_json:
+        print_json(shape(reply))
+    else:
+        _show(reply)
+
+
+async def _ask(
+    url: str,
+    nkey_seed: Path | None,
+    text: str,
+    collection: str,
+    limit: int,
+    tenant: str,
+    timeout_s: float,
+) -> SearchReply:
+    async with reach(url, nkey_seed) as client:
+        return await client.search(
+            text, collection=collection, limit=limit, tenant=tenant, timeout_s=timeout_s
+        )
+
+
+def shape(reply: SearchReply) -> dict[str, Any]:
+    """Return what ``--json`` prints: a contract with scripts, fixed in the documentation."""
+    return {
+        "request_id": reply.request_id,
+        "release": reply.release,
+        "results": [
+            {
+                "id": result.id,
+                "score": result.score,
+                "title": result.title,
+                "text": result.text,
+                "metadata": result.metadata,
+            }
+            for result in reply.results
+        ],
+        "timing_ms": reply.timing_ms,
+    }
+
+
+def _show(reply: SearchReply) -> None:
+    console = stdout()
+    for rank, result in enumerate(reply.results, start=1):
+        line = Text(f"{rank:>2}  {result.score:.3f}  ")
+        line.append(result.title or result.id, style="bold")
+        console.print(line, soft_wrap=True)
+        console.print(f"           {_first_words(result.text)}", markup=False, soft_wrap=True)
+    if not reply.results:
+        console.print("nothing found")
+    times = ", ".join(f"{stage} {took:.1f}" for stage, took in reply.timing_ms.items())
+    console.print(
+        f"\n{len(reply.results)} results; ms: {times}; release {reply.release}", style="dim"
+    )
+
+
+def _first_words(text: str) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= _SHOWN_CHARS else words[: _SHOWN_CHARS - 3] + "..."

@@ -1,0 +1,69 @@
+"""`trimtab status`: every worker as the controller sees it."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.live import Live
+
+from trimtab.cli import fleet, options
+from trimtab.cli.address import nats_url
+from trimtab.cli.exitcode import ExitCode
+from trimtab.cli.failure import guarded
+from trimtab.cli.link import reach
+from trimtab.cli.output import print_json, stdout
+from trimtab.contracts.samples import StatusReply
+
+
+@guarded
+def status(
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Keep showing until Ctrl-C.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option("--interval", min=0.2, max=3600, help="Seconds between two looks.")
+    ] = 1.0,
+    nats: options.Nats = None,
+    nkey_seed: options.Seed = None,
+    timeout: options.Timeout = 2.0,
+    as_json: options.Json = False,
+) -> None:
+    """Show every worker: readiness, versions, requests and errors of the last minute, p95.
+
+    Exit code 1 when a worker is not ready, silent, or behind the newest revision.
+    """
+    url = nats_url(nats)
+    if watch:
+        try:
+            asyncio.run(_watch(url, nkey_seed, interval, timeout, as_json))
+        except KeyboardInterrupt:
+            return
+    found = asyncio.run(_ask(url, nkey_seed, timeout))
+    if as_json:
+        print_json(fleet.shape(found))
+    else:
+        stdout().print(fleet.table(found))
+    if not fleet.healthy(found):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+async def _ask(url: str, nkey_seed: Path | None, timeout_s: float) -> StatusReply:
+    async with reach(url, nkey_seed) as client:
+        return await client.status(timeout_s=timeout_s)
+
+
+async def _watch(
+    url: str, nkey_seed: Path | None, interval_s: float, timeout_s: float, as_json: bool
+) -> None:
+    async with reach(url, nkey_seed) as client:
+        if as_json:
+            while True:
+                print_json(fleet.shape(await client.status(timeout_s=timeout_s)))
+                await asyncio.sleep(interval_s)
+        first = fleet.table(await client.status(timeout_s=timeout_s))
+        with Live(first, console=stdout(), auto_refresh=False) as live:
+            while True:
+                await asyncio.sleep(interval_s)
+                found = await client.status(timeout_s=timeout_s)
+                live.update(fleet.table(found), refresh=True)

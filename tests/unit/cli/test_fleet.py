@@ -1,0 +1,96 @@
+"""The fleet as status shows it: convergence, health, and a table that hides nothing."""
+
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from trimtab.cli import fleet
+from trimtab.contracts.samples import Readiness, StatusReply, WorkerStatus
+
+
+def worker(instance: str = "encoder-1", **changes: object) -> WorkerStatus:
+    made = WorkerStatus(
+        service="encoder",
+        instance=instance,
+        version="0.1.0",
+        readiness=Readiness.READY,
+        reason="",
+        components={"minilm-int8@1": "ab" * 32},
+        revision=3,
+        age_s=0.4,
+        silent=False,
+        uptime_s=125.0,
+        rss_bytes=200 * 2**20,
+        requests=120,
+        errors=1,
+        p95_ms=4.25,
+        facts={},
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def status(*workers: WorkerStatus) -> StatusReply:
+    return StatusReply(at=1.0, workers=list(workers), revision=3, release="base")
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    status: StatusReply
+    behind: list[str]
+    silent: list[str]
+    healthy: bool
+
+
+CASES = [
+    Case("all well", status(worker(), worker("b")), [], [], True),
+    Case("one lags", status(worker(), worker("b", revision=2)), ["b"], [], False),
+    Case("one is silent", status(worker(), worker("b", silent=True, revision=1)), [], ["b"], False),
+    Case("one is degraded", status(worker(readiness=Readiness.DEGRADED)), [], [], False),
+    Case("nobody is there", status(), [], [], False),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_health_needs_workers_that_are_ready_heard_of_and_up_to_date(case: Case) -> None:
+    state = fleet.convergence(case.status)
+
+    assert state["behind"] == case.behind
+    assert state["silent"] == case.silent
+    assert state["converged"] is not (case.behind or case.silent != [])
+    assert fleet.healthy(case.status) is case.healthy
+
+
+def test_the_json_shape_is_the_one_that_scripts_rely_on() -> None:
+    shape = msgspec.json.decode(msgspec.json.encode(fleet.shape(status(worker()))))
+
+    assert set(shape) == {"at", "release", "revision", "convergence", "workers"}
+    assert set(shape["convergence"]) == {"converged", "behind", "silent"}
+    assert {"service", "instance", "version", "readiness", "requests", "p95_ms", "errors"} <= set(
+        shape["workers"][0]
+    )
+
+
+def test_the_table_shows_every_worker_with_its_reason_and_figures() -> None:
+    console = Console(width=200, record=True, file=None, force_terminal=False)
+
+    with console.capture() as captured:
+        console.print(
+            fleet.table(
+                status(
+                    worker(),
+                    worker("m", readiness=Readiness.DEGRADED, reason="[rules] only", p95_ms=None),
+                    worker("s", silent=True),
+                )
+            )
+        )
+
+    text = captured.get()
+    assert "release base, revision 3: NOT converged" in text
+    assert "minilm-int8@1" in text
+    assert "4.2" in text
+    assert "2 m" in text
+    assert "degraded: [rules] only" in text
+    assert "silent" in text
