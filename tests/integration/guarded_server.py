@@ -12,24 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nats
-import nkeys
 from nats.aio.client import Client as NatsClient
 
+from scripts import make_nkeys
 from tests.architecture.tree import ROOT
 from trimtab.bus.connection import Link, options
 from trimtab.bus.local_server import binary
 
-ROLES = (
-    "encoder",
-    "retriever",
-    "reranker",
-    "mapper",
-    "controller",
-    "gateway",
-    "producer",
-    "operator",
-    "system",
-)
 INBOXES = {"producer": "client"}
 """Role -> connection name where they differ: ``trimtab.Client`` is called ``client``."""
 
@@ -93,18 +82,6 @@ class Guarded:
         return self.refused
 
 
-def new_seed() -> bytes:
-    """Return the seed of a new user key."""
-    seed: bytes = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
-    return seed
-
-
-def public_key(seed: bytes) -> str:
-    """Return the public half that the server is told."""
-    key: bytes = nkeys.from_seed(bytearray(seed)).public_key
-    return key.decode()
-
-
 def configuration(folder: Path) -> Path:
     """Copy ``deploy/nats`` with JetStream's files below ``folder``; the only change."""
     copied = folder / "nats"
@@ -117,17 +94,12 @@ def configuration(folder: Path) -> Path:
 @contextmanager
 def guarded_server(folder: Path) -> Iterator[GuardedServer]:
     """Start the server for the length of the block."""
-    seeds, environment = {}, dict(os.environ)
-    for role in ROLES:
-        seed = new_seed()
-        seeds[role] = folder / f"{role}.nk"
-        seeds[role].write_bytes(seed)
-        environment[f"NATS_NKEY_{role.upper()}"] = public_key(seed)
-    command = [binary(), "-c", configuration(folder), "-a", "127.0.0.1", "-p", "-1", "-m", "-1"]
+    environment = {**os.environ, **make_nkeys.make(folder)}
+    seeds = {role: folder / f"{role}.nk" for role in make_nkeys.roles()}
+    listening = ("-a", "127.0.0.1", "-p", "-1", "-m", "-1", "--ports_file_dir", str(folder))
+    command = [str(binary()), "-c", str(configuration(folder)), *listening]
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--ports_file_dir", folder], env=environment, stdout=log, stderr=log
-        )
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         yield GuardedServer(_url(process, folder), seeds)
     finally:

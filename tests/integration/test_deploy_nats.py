@@ -2,24 +2,18 @@
 
 import asyncio
 import os
-import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from scripts.make_nkeys import make, new_seed, roles
 from services.controller.app import build as build_controller
 from services.controller.settings import ControllerSettings
 from services.retriever.feed import Feed
 from tests.architecture.tree import ROOT, SERVICES
-from tests.integration.guarded_server import (
-    ROLES,
-    GuardedServer,
-    guarded_server,
-    new_seed,
-    public_key,
-)
+from tests.integration.guarded_server import GuardedServer, guarded_server
 from tests.workers import running
 from trimtab.artifacts.manifest import write_manifest
 from trimtab.artifacts.store import ArtifactStore
@@ -36,7 +30,6 @@ from trimtab.contracts.headers import RequestContext, now_ms
 from trimtab.contracts.samples import HealthRequest
 from trimtab.control import state
 from trimtab.control.state import StateReference
-from trimtab.supervisor import nats_server as embedded
 from trimtab.telemetry import logs
 from trimtab.worker.service import Worker
 from trimtab.worker.settings import DeploymentSettings, WorkerSettings
@@ -79,44 +72,39 @@ def echo(server: GuardedServer, service: str, home: Path) -> Worker:
 
 
 @pytest.mark.parametrize("name", ["server.conf", "secure.conf"])
-def test_the_server_finds_the_configuration_valid(name: str) -> None:
-    keys = {f"NATS_NKEY_{role.upper()}": public_key(new_seed()) for role in ROLES}
-
-    checked = subprocess.run(
-        [binary(), "-t", "-c", ROOT / "deploy" / "nats" / name],
-        env={**os.environ, **keys},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_the_server_finds_the_configuration_valid(name: str, tmp_path: Path) -> None:
+    checked = _check(name, {**os.environ, **make(tmp_path)})
 
     assert checked.returncode == 0, checked.stderr
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_the_guarded_server_does_not_start_without_every_key(role: str) -> None:
-    keys = {
-        f"NATS_NKEY_{other.upper()}": public_key(new_seed()) for other in ROLES if other != role
-    }
+@pytest.mark.parametrize("role", roles())
+def test_the_guarded_server_does_not_start_without_every_key(role: str, tmp_path: Path) -> None:
+    keys = make(tmp_path)
+    missing = f"NATS_NKEY_{role.upper()}"
 
-    checked = subprocess.run(
-        [binary(), "-t", "-c", ROOT / "deploy" / "nats" / "secure.conf"],
-        env=keys,
+    checked = _check("secure.conf", {name: key for name, key in keys.items() if name != missing})
+
+    assert checked.returncode == 1
+    assert missing in checked.stderr
+
+
+def test_keys_are_made_once_and_seeds_are_for_their_owner_only(tmp_path: Path) -> None:
+    first = make(tmp_path)
+
+    assert make(tmp_path) == first
+    assert len(set(first.values())) == len(first) == 9
+    assert {(tmp_path / f"{role}.nk").stat().st_mode & 0o777 for role in roles()} == {0o600}
+
+
+def _check(name: str, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [binary(), "-t", "-c", ROOT / "deploy" / "nats" / name],
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-
-    assert checked.returncode == 1
-    assert f"NATS_NKEY_{role.upper()}" in checked.stderr
-
-
-def test_the_embedded_server_has_the_limits_of_the_deployed_one() -> None:
-    text = (ROOT / "deploy" / "nats" / "limits.conf").read_text()
-    stated = dict(re.findall(r"^ *(\w+): (\S+)$", text, re.MULTILINE))
-
-    assert stated.pop("store_dir") == '"/data"'
-    assert stated == {**embedded.LIMITS, **embedded.JETSTREAM_LIMITS}
 
 
 # --- what every role can do ---
@@ -218,7 +206,7 @@ async def test_the_gateway_writes_passages_and_the_retriever_reads_them(
         batches = feed.batches((await feed.stream()).identity, 0)
         async with asyncio.timeout(10):
             batch = await anext(batches)
-        await batches.aclose()  # type: ignore[attr-defined]
+        await batches.aclose()
 
         assert stored.data == b"passage"
         assert [message.data for message in batch] == [b"passage"]
