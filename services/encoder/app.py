@@ -1,0 +1,120 @@
+"""Wiring of the encoder: settings -> component or vLLM server -> endpoint."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from services.encoder.backend import EncoderBackend
+from services.encoder.cache import TextCache
+from services.encoder.component import open_component
+from services.encoder.encoding import ENDPOINT, Encoder
+from services.encoder.probe import prove
+from services.encoder.settings import EncoderSettings
+from trimtab.artifacts.store import provide
+from trimtab.bus.server import Endpoint
+from trimtab.contracts import subjects
+from trimtab.contracts.encode import EncodeRequest
+from trimtab.contracts.samples import Readiness
+from trimtab.worker.service import Worker
+from trimtab.worker.settings import DeploymentSettings
+
+if TYPE_CHECKING:
+    from services.encoder.vllm_backend import VllmBackend
+
+SERVICE = "encoder"
+
+_VLLM_START_S = 600.0
+
+
+def build(deployment: DeploymentSettings, settings: EncoderSettings) -> Worker:
+    """Return the worker; it connects to nothing before it runs."""
+    wiring = _Wiring(settings)
+    return Worker(
+        service=SERVICE,
+        description="Text to unit vectors, and to token vectors for late interaction.",
+        deployment=deployment,
+        settings=settings,
+        load=wiring.load,
+        unload=wiring.unload,
+    )
+
+
+@dataclass
+class _Wiring:
+    """What ``load`` makes and ``unload`` closes."""
+
+    settings: EncoderSettings
+    encoders: list[Encoder] = field(default_factory=list)
+
+    async def load(self, worker: Worker) -> None:
+        """Load the component, prove its vectors, add the endpoint."""
+        backend, content_hash = await self._backend(worker)
+        proof = await asyncio.to_thread(prove, backend)
+        reference = self.settings.reference
+        cache = TextCache(self.settings.cache_entries, self.settings.cache_mb << 20)
+        encoder = Encoder(reference, content_hash, backend, cache, worker.sampler)
+        encoder.batcher.start()
+        self.encoders.append(encoder)
+        worker.loaded(reference, content_hash)
+        worker.identity.facts.update(
+            namespace=backend.namespace,
+            dimension=proof.dimension,
+            profile=backend.profile,
+            max_tokens=backend.max_tokens,
+            token_vectors=int(backend.gives_tokens),
+            probe_norm=proof.mean_norm,
+        )
+        worker.serve(
+            Endpoint(ENDPOINT, subjects.encode(reference), EncodeRequest, encoder.encode, reference)
+        )
+
+    async def unload(self, _worker: Worker) -> None:
+        """Compute what is queued, then let go of the model."""
+        for encoder in self.encoders:
+            await encoder.batcher.stop()
+            encoder.backend.close()
+
+    async def _backend(self, worker: Worker) -> tuple[EncoderBackend, str]:
+        report = _reporter(worker)
+        if self.settings.vllm_url:
+            backend = await asyncio.to_thread(_connect, self.settings, report)
+            return backend, await asyncio.to_thread(lambda: backend.content_hash)
+        components = worker.deployment.home / "components"
+        folder, manifest = await provide(
+            worker.connection, self.settings.reference, components, _builder(report)
+        )
+        component = await asyncio.to_thread(open_component, folder, self.settings.threads)
+        return component, manifest.hash
+
+
+def _reporter(worker: Worker) -> Callable[[str], None]:
+    """Progress of a start is the reason why the worker is not ready yet."""
+    return lambda line: worker.feel(Readiness.STARTING, line)
+
+
+def _builder(report: Callable[[str], None]) -> Callable[[str, Path], Path]:
+    def build_here(reference: str, into: Path) -> Path:
+        # Imported here: a worker that pulls a ready component needs no package that builds graphs.
+        from services.encoder.build import build_component
+
+        return build_component(reference, into, report)
+
+    return build_here
+
+
+def _connect(settings: EncoderSettings, report: Callable[[str], None]) -> "VllmBackend":
+    from services.encoder.vllm_backend import VllmAddress, VllmBackend, wait_until_up
+
+    key = settings.vllm_api_key_file
+    address = VllmAddress(
+        settings.vllm_url,
+        settings.vllm_model,
+        key.read_text().strip() if key is not None else "",
+        settings.vllm_timeout_s,
+    )
+    wait_until_up(address, _VLLM_START_S, report)
+    return VllmBackend.connect(
+        address, settings.vllm_namespace, settings.vllm_max_tokens, settings.vllm_tokenizer
+    )

@@ -1,0 +1,73 @@
+"""What happens in the model's thread: texts become tokens, tokens are counted, the model runs once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.encoder.backend import EncoderBackend
+from services.encoder.cache import EncodedText
+from services.encoder.tokenizer import Fitted, check_tokens, fit
+from trimtab.contracts.encode import Overflow
+from trimtab.contracts.errors import CallerError
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Some texts of one request."""
+
+    texts: tuple[str, ...]
+    """Not blank."""
+    indexes: tuple[int, ...]
+    """Place of each in its request, for errors."""
+    overflow: Overflow
+    """The request's policy."""
+    tokens: bool
+    """Whether the request wants token vectors."""
+
+
+Result = EncodedText | CallerError
+"""Of one text: a text that is refused does not fail its neighbours of other requests."""
+
+
+def compute(backend: EncoderBackend, jobs: Sequence[Job]) -> list[list[Result]]:
+    """Return the results of every job, in order.
+
+    Raises:
+        TrimtabError: the backend failed; every job of the batch fails with it.
+    """
+    results: list[list[Result]] = []
+    for tokens in (False, True):
+        chosen = [job for job in jobs if job.tokens == tokens]
+        results.extend(_compute(backend, chosen, tokens=tokens))
+    order = [i for tokens in (False, True) for i, job in enumerate(jobs) if job.tokens == tokens]
+    return [
+        result for _, result in sorted(zip(order, results, strict=True), key=lambda pair: pair[0])
+    ]
+
+
+def _compute(backend: EncoderBackend, jobs: Sequence[Job], *, tokens: bool) -> list[list[Result]]:
+    fitted = [_fit(backend, job) for job in jobs]
+    accepted = [text for row in fitted for text in row if isinstance(text, Fitted)]
+    if not accepted:
+        return [[text for text in row if isinstance(text, CallerError)] for row in fitted]
+    encoded = backend.encode(
+        [text.ids for text in accepted], tokens=tokens and backend.gives_tokens
+    )
+    small = encoded.tokens or [None] * len(accepted)
+    # Copies: a row that stays in the cache must not keep its whole batch alive.
+    made = iter(
+        EncodedText(vector.copy(), matrix, len(text.ids), text.total)
+        for text, vector, matrix in zip(accepted, encoded.vectors, small, strict=True)
+    )
+    return [[next(made) if isinstance(text, Fitted) else text for text in row] for row in fitted]
+
+
+def _fit(backend: EncoderBackend, job: Job) -> list[Fitted | CallerError]:
+    fitted: list[Fitted | CallerError] = []
+    for index, ids in zip(job.indexes, backend.tokenize(job.texts), strict=True):
+        try:
+            check_tokens(index, len(ids), backend.specials, backend.max_tokens, job.overflow)
+        except CallerError as refusal:
+            fitted.append(refusal)
+        else:
+            fitted.append(fit(ids, backend.specials, backend.max_tokens))
+    return fitted

@@ -1,0 +1,193 @@
+"""Answers encode requests: from the cache, else from the model, never with a vector off unit length."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from services.encoder.backend import EncoderBackend
+from services.encoder.cache import EncodedText, TextCache, cache_key
+from services.encoder.compute import Job, Result, compute
+from services.encoder.probe import off_unit, row_norms
+from services.encoder.tokenizer import check_text, check_tokens
+from trimtab.contracts.encode import EncodeReply, EncodeRequest, TokenVectors
+from trimtab.contracts.errors import (
+    CallerError,
+    DeadlineExceeded,
+    ModelFailed,
+    TokenBudgetExceeded,
+    UnknownNamespace,
+)
+from trimtab.contracts.headers import RequestContext
+from trimtab.contracts.tensor import Matrix
+from trimtab.telemetry import metrics
+from trimtab.worker.batching import Batcher, take
+from trimtab.worker.sampler import Sampler
+
+ENDPOINT = "encode"
+
+SLICE_TEXTS = 16
+SLICE_TOKENS = 512
+"""A long request is computed in slices of this size, so a short one waits for a slice, not for all."""
+
+_CHARS_PER_TOKEN = 4
+"""Of English, about; only costs are estimated with it."""
+
+
+@dataclass
+class Encoder:
+    """One encoder component in service."""
+
+    component: str
+    """``name@version``."""
+    content_hash: str
+    """Of its manifest."""
+    backend: EncoderBackend
+    """Its model; only the batcher's thread runs it."""
+    cache: TextCache
+    """What was computed before."""
+    sampler: Sampler
+    """Learns bad events and facts."""
+    batcher: "Batcher[Job, list[Result]]" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.batcher = Batcher(
+            "encoder",
+            partial(compute, self.backend),
+            max_items=SLICE_TEXTS,
+            max_cost=SLICE_TOKENS,
+            name=ENDPOINT,
+        )
+        self._note(mean_norm=1.0)
+
+    async def encode(self, request: EncodeRequest, context: RequestContext) -> EncodeReply:
+        """Return one unit vector per text, in order.
+
+        Raises:
+            UnknownNamespace: this component makes vectors of another space.
+            InvalidText: a text is empty, blank or made of characters that the model drops.
+            TokenBudgetExceeded: a text is over the budget and the request says to reject.
+            DeadlineExceeded: the deadline passed between two slices of a long request.
+            ModelFailed: the model raised, or made a vector off unit length.
+        """
+        if request.namespace != self.backend.namespace:
+            raise UnknownNamespace(request.namespace, (self.backend.namespace,))
+        for index, text in enumerate(request.texts):
+            check_text(index, text)
+        keys = [cache_key(self.content_hash, self.backend.profile, text) for text in request.texts]
+        wants_tokens = request.tokens and self.backend.gives_tokens
+        found = {key: self.cache.get(key, tokens=wants_tokens) for key in dict.fromkeys(keys)}
+        known = {key: row for key, row in found.items() if row is not None}
+        cached = sum(key in known for key in keys)
+        try:
+            self._check_known(request, keys, known)
+            fresh = await self._compute(request, context, keys, known)
+        except CallerError as refusal:
+            self._count_refusal(refusal, context.release)
+            raise
+        reply = self._reply(request, [(known | fresh)[key] for key in keys], cached)
+        for key, row in fresh.items():
+            self.cache.put(key, row)
+        self._count(reply, context.release)
+        return reply
+
+    def _check_known(
+        self, request: EncodeRequest, keys: list[bytes], known: dict[bytes, EncodedText]
+    ) -> None:
+        """Apply this request's policy to texts that another request may have let through."""
+        for index, key in enumerate(keys):
+            if key in known:
+                check_tokens(
+                    index,
+                    known[key].total,
+                    self.backend.specials,
+                    self.backend.max_tokens,
+                    request.overflow,
+                )
+
+    async def _compute(
+        self,
+        request: EncodeRequest,
+        context: RequestContext,
+        keys: list[bytes],
+        known: dict[bytes, EncodedText],
+    ) -> dict[bytes, EncodedText]:
+        first = {key: index for index, key in reversed(list(enumerate(keys))) if key not in known}
+        indexes = sorted(first.values())
+        costs = [self._cost(request.texts[index]) for index in indexes]
+        fresh: dict[bytes, EncodedText] = {}
+        while indexes:
+            if (remaining_ms := context.remaining_ms()) <= 0:
+                raise DeadlineExceeded(ENDPOINT, remaining_ms)
+            count = take(costs, SLICE_TEXTS, SLICE_TOKENS)
+            part, indexes = indexes[:count], indexes[count:]
+            cost, costs = sum(costs[:count]), costs[count:]
+            texts = tuple(request.texts[index] for index in part)
+            job = Job(texts, tuple(part), request.overflow, request.tokens)
+            results = await self.batcher.submit(job, cost)
+            fresh |= zip((keys[index] for index in part), _accepted(results), strict=True)
+        return fresh
+
+    def _cost(self, text: str) -> int:
+        return min(len(text) // _CHARS_PER_TOKEN + 2, self.backend.max_tokens)
+
+    def _reply(self, request: EncodeRequest, rows: list[EncodedText], cached: int) -> EncodeReply:
+        vectors = np.stack([row.vector for row in rows])
+        norms = row_norms(vectors)
+        if off_unit(norms):
+            raise ModelFailed(f"{self.component} (a vector is not of unit length)")
+        self._note(mean_norm=float(norms.mean()))
+        return EncodeReply(
+            namespace=request.namespace,
+            vectors=Matrix.of(vectors),
+            token_counts=[row.seen for row in rows],
+            truncated=sum(row.total > row.seen for row in rows),
+            cached=cached,
+            tokens=_token_vectors(rows) if request.tokens else None,
+        )
+
+    def _note(self, mean_norm: float) -> None:
+        metrics.ENCODER_NORM.labels(self.component).set(mean_norm)
+        self.sampler.identity.facts.update(
+            mean_norm=mean_norm,
+            cache_entries=len(self.cache),
+            cache_hit_ratio=round(self.cache.hit_ratio, 4),
+        )
+
+    def _count(self, reply: EncodeReply, release: str) -> None:
+        texts = len(reply.token_counts)
+        metrics.ENCODER_TEXTS.labels(self.component).inc(texts)
+        metrics.ENCODER_TOKENS.labels(self.component).inc(sum(reply.token_counts))
+        metrics.ENCODER_CACHE.labels(self.component, "hit").inc(reply.cached)
+        metrics.ENCODER_CACHE.labels(self.component, "miss").inc(texts - reply.cached)
+        if reply.truncated:
+            self._count_overflow("truncate", reply.truncated, release)
+
+    def _count_refusal(self, refusal: CallerError, release: str) -> None:
+        if isinstance(refusal, TokenBudgetExceeded):
+            self._count_overflow("reject", 1, release)
+
+    def _count_overflow(self, policy: str, count: int, release: str) -> None:
+        metrics.ENCODER_OVERFLOW.labels(self.component, policy).inc(count)
+        self.sampler.bad(ENDPOINT, self.component, release, "token_overflow", count)
+
+
+def _accepted(results: Sequence[Result]) -> list[EncodedText]:
+    """Return the texts' rows, or raise the first refusal."""
+    rows = []
+    for result in results:
+        if isinstance(result, CallerError):
+            raise result
+        rows.append(result)
+    return rows
+
+
+def _token_vectors(rows: list[EncodedText]) -> TokenVectors | None:
+    """Stack the token vectors; None when the backend gives none."""
+    matrices = [row.tokens for row in rows if row.tokens is not None]
+    if len(matrices) < len(rows):
+        return None
+    return TokenVectors(
+        matrix=Matrix.of(np.concatenate(matrices)), counts=[len(m) for m in matrices]
+    )
