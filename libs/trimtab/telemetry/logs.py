@@ -75,6 +75,7 @@ def configure(level: str = "info", *, pretty: bool | None = None) -> None:
 
 
 def get(service: str, instance: str) -> Logger:
-    """Return a logger that names the worker on every line."""
-    bound: Logger = structlog.get_logger().bind(service=service, instance=instance)
-    return bound
+    """Return a logger that names the worker on every line; may be called before :func:`configure`."""
+    # Not .bind(): that would fix today's configuration, and a worker is built before its main configures.
+    lazy: Logger = structlog.get_logger(service=service, instance=instance)
+    return lazy

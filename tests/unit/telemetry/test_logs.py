@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import structlog
 
 from trimtab.telemetry import logs
 
@@ -36,3 +37,17 @@ def test_an_exceptions_message_and_locals_stay_out(capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     assert SECRET not in printed
     assert "test_logs.py" in printed
+
+
+def test_a_logger_made_before_the_configuration_obeys_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    structlog.reset_defaults()
+    log = logs.get("encoder", "encoder-0")
+
+    logs.configure("warning", pretty=False)
+    log.info("request", took_ms=1.5)
+    log.warning("request", text=SECRET)
+
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["withheld"] == ["text"]
