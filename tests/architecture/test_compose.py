@@ -4,11 +4,14 @@ import subprocess
 import sys
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
 from scripts.service_settings import settings_of, variables
+from services.encoder.shipped import BY_VLLM
 from tests.architecture.tree import ROOT, SERVICES
+from trimtab.contracts.component import Release
 from trimtab.telemetry import traces
 from trimtab.worker.settings import DeploymentSettings, WorkerSettings
 
@@ -180,3 +183,20 @@ def test_prometheus_scrapes_every_service_at_the_port_of_its_block() -> None:
     }
 
     assert scraped == listening
+
+
+def test_the_gateways_facade_listens_on_the_port_that_is_published() -> None:
+    gateway = CORE["gateway"]
+
+    assert gateway["ports"] == [f"127.0.0.1:8080:{gateway['environment']['GATEWAY_API_PORT']}"]
+    assert gateway["environment"]["GATEWAY_API_HOST"] == "0.0.0.0"
+
+
+def test_the_release_of_the_gpu_overlay_differs_from_the_shipped_one_in_its_encoder_only() -> None:
+    shipped = (ROOT / "services/controller/releases/base.json").read_bytes()
+    base = msgspec.json.decode(shipped, type=Release)
+    gpu = msgspec.json.decode((ROOT / "deploy/releases/base-vllm.json").read_bytes(), type=Release)
+
+    assert gpu == msgspec.structs.replace(base, name="base-vllm", encode=BY_VLLM)
+    mounted = _load("compose.gpu.yaml")["services"]["controller"]
+    assert mounted["environment"]["CONTROLLER_FIRST_RELEASE"].endswith("/base-vllm.json")

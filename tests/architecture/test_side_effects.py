@@ -60,7 +60,10 @@ def test_importing_every_module_touches_nothing() -> None:
         check=True,
     )
 
-    assert json.loads(probe.stdout) == {"seen": [], "failed": {}}
+    found = json.loads(probe.stdout)
+    failed = {n: why for n, why in found["failed"].items() if "pip install 'trimtab[" not in why}
+    assert found["seen"] == []
+    assert failed == {}, "only a missing extra may keep a module from loading, and it says which"
 
 
 def test_the_probe_sees_a_module_that_opens_a_socket_and_a_file(tmp_path: Path) -> None:

@@ -59,9 +59,34 @@ def _targets(node: ast.ImportFrom, name: str) -> Iterator[str]:
     yield whole if whole in modules() else node.module
 
 
-def our_imports(path: Path) -> set[str]:
-    """Return the modules of ours that a file imports."""
-    return {name for name in imports(path) if name in modules()}
+def imports_at_once(path: Path) -> set[str]:
+    """Return the modules of ours that importing a file imports: not those inside its functions."""
+    found: set[str] = set()
+    for node in _executed(parsed(path).body):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {target for alias in node.names for target in _targets(node, alias.name)}
+    return found & set(modules())
+
+
+def _executed(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements that run when a module is imported, blocks opened, type checking left out."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.If | ast.Try | ast.With):
+            yield from _executed(node.body)
+            yield from _executed(getattr(node, "orelse", []))
+
+
+def is_command(path: Path) -> bool:
+    """Whether a file is meant to be run: it ends in the guard of a main."""
+    return any(
+        isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+        for node in parsed(path).body
+    )
 
 
 def docstrings(tree: ast.Module) -> set[int]:

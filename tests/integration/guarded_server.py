@@ -19,8 +19,8 @@ from tests.architecture.tree import ROOT
 from trimtab.bus.connection import Link, options
 from trimtab.bus.local_server import binary
 
-INBOXES = {"producer": "client"}
-"""Role -> connection name where they differ: ``trimtab.Client`` is called ``client``."""
+INBOXES = {"producer": "client", "operator": "cli"}
+"""Role -> connection name where they differ: what ``trimtab.Client`` and the command line call themselves."""
 
 
 @dataclass
