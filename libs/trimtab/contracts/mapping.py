@@ -1,5 +1,6 @@
 """Gateway -> mapper: a text or a detector's output to labels of a taxonomy."""
 
+import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -16,6 +17,9 @@ MAX_PARTS = 32
 
 UNKNOWN = "OTHER.Unknown"
 """The label of what nobody recognised."""
+
+FREE_TEXT = "text"
+"""The detector's name when the output is free text, not a label."""
 
 
 class MappingMode(StrEnum):
@@ -36,12 +40,27 @@ class FallbackReason(StrEnum):
     UNKNOWN_DETECTOR = "unknown_detector"
 
 
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])")
+_SEPARATORS = re.compile(r"[_/\-.:{}]+")
+
 DecidedBy = Literal["model", "rules", "unknown"]
 
 
 def parts_of(output: str) -> list[str]:
     """Split an ``a|b`` aggregate into its non-blank parts, in order, without repeats."""
     return list(dict.fromkeys(part.strip() for part in output.split("|") if part.strip()))
+
+
+def text_of(detector: str, part: str) -> str:
+    """Return what the encoder is given for one part of an output.
+
+    A detector's label is spelled out as words: ``hate/threatening`` -> ``hate threatening``,
+    ``SelfHarm`` -> ``Self Harm``. Free text, and anything with a space in it, stays as it is.
+    """
+    if detector == FREE_TEXT or any(map(str.isspace, part)):
+        return part
+    words = _SEPARATORS.sub(" ", _CAMEL.sub(" ", part)).strip()
+    return words or part
 
 
 class MapRequest(Message, frozen=True, kw_only=True):

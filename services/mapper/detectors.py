@@ -1,0 +1,212 @@
+"""Detectors: what a vendor's labels are called and which canonical labels they mean.
+
+One YAML file per detector, checked against the taxonomy when it is loaded, so that no rule can
+answer with a label that does not exist.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.mapper.document import DefinitionInvalid, Section, read_section
+from services.mapper.names import normalise
+from services.mapper.patterns import PatternRefused, compile_pattern
+from services.mapper.taxonomy import Taxonomy
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+
+Labels = tuple[str, ...]
+"""Canonical labels that one output means; most mean one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A declared pattern over whole outputs."""
+
+    expression: re.Pattern[str]
+    """Tried with fullmatch."""
+    labels: Labels
+    """What a match means."""
+    priority: int
+    """Higher is tried first; equal ones in the order of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Severity:
+    """A suffix that grades a label: ``Hate:4``, ``violence severity 6``."""
+
+    words: frozenset[str]
+    """Words that may stand before the level: severity, level."""
+    levels: frozenset[str]
+    """Levels that keep the label."""
+    none: frozenset[str]
+    """Levels that say that nothing was found."""
+    none_label: str
+    """What such a level means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """One detector's declared outputs."""
+
+    name: str
+    """What requests call it: ``openai-moderation``."""
+    version: str
+    """Its author's version."""
+    source: str
+    """Where the vendor publishes the label set."""
+    exact: Mapping[str, Labels]
+    """Vendor label as published -> canonical labels."""
+    normalised: Mapping[str, Labels]
+    """The same under :func:`~services.mapper.names.normalise`."""
+    aliases: Mapping[str, Labels]
+    """Normalised alias -> canonical labels."""
+    patterns: tuple[Pattern, ...]
+    """Highest priority first."""
+    severity: Severity | None
+    """None when the detector grades nothing."""
+    separators: tuple[str, ...]
+    """What separates several labels in one output, beside ``|``."""
+    hash: str
+    """sha256 of the content, first 12 hex digits."""
+
+    @property
+    def reference(self) -> str:
+        """``openai-moderation@1+3f2a9c1b22d0``."""
+        return f"{self.name}@{self.version}+{self.hash}"
+
+
+@dataclass(frozen=True, slots=True)
+class Detectors:
+    """Every declared detector."""
+
+    by_name: Mapping[str, Detector]
+    """By the name that requests use."""
+    hash: str
+    """sha256 over all of them, first 12 hex digits."""
+
+    def get(self, name: str) -> Detector | None:
+        """Return the detector; None when nobody declared it."""
+        return self.by_name.get(name)
+
+
+def load_detectors(folder: Path, taxonomy: Taxonomy) -> Detectors:
+    """Read and check every ``*.yaml`` of a folder.
+
+    Raises:
+        DefinitionInvalid: an unknown key, a label that the taxonomy does not have, one name with
+            two meanings, or a pattern that is not allowed; says file and key.
+    """
+    detectors: dict[str, Detector] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        detector = load_detector(path, taxonomy)
+        if detector.name in detectors or path.stem != detector.name:
+            raise DefinitionInvalid(path, "name", "must be unique and equal to the file's name")
+        detectors[detector.name] = detector
+    return Detectors(detectors, _digest([d.reference for d in detectors.values()]))
+
+
+def load_detector(path: Path, taxonomy: Taxonomy) -> Detector:
+    """Read and check one detector; raises DefinitionInvalid like :func:`load_detectors`."""
+    top = read_section(path).only(
+        "name", "version", "source", "separators", "labels", "aliases", "patterns", "severity"
+    )
+    name = top.text("name")
+    if not _NAME.fullmatch(name):
+        raise top.wrong("name", "must be lower-case letters, digits and dashes")
+    exact = _exact(top.section("labels"), taxonomy)
+    normalised = _table(top.section("labels"), exact)
+    return Detector(
+        name=name,
+        version=top.text("version"),
+        source=top.text("source"),
+        exact=exact,
+        normalised=normalised,
+        aliases=_aliases(top.section("aliases"), exact, normalised),
+        patterns=_patterns(top.sections("patterns"), exact),
+        severity=_severity(top, taxonomy),
+        separators=_separators(top),
+        hash=_digest(top.values),
+    )
+
+
+def _exact(section: Section, taxonomy: Taxonomy) -> dict[str, Labels]:
+    exact = {}
+    for vendor in section.values:
+        exact[vendor] = section.texts(vendor)
+        for label in exact[vendor]:
+            if label not in taxonomy.labels:
+                raise section.wrong(vendor, f"{label} is no label of taxonomy {taxonomy.name}")
+    if not exact:
+        raise section.wrong("", "declares no label")
+    return exact
+
+
+def _table(section: Section, names: Mapping[str, Labels]) -> dict[str, Labels]:
+    table: dict[str, Labels] = {}
+    for name, labels in names.items():
+        key = normalise(name)
+        if not key:
+            raise section.wrong(name, "has no letters or digits")
+        if table.setdefault(key, labels) != labels:
+            raise section.wrong(name, "means something else in another spelling")
+    return table
+
+
+def _meant(section: Section, key: str, exact: Mapping[str, Labels]) -> Labels:
+    vendor = section.text(key)
+    if vendor not in exact:
+        raise section.wrong(key, f"{vendor} is none of this detector's labels")
+    return exact[vendor]
+
+
+def _aliases(
+    section: Section, exact: Mapping[str, Labels], normalised: Mapping[str, Labels]
+) -> dict[str, Labels]:
+    meanings = {alias: _meant(section, alias, exact) for alias in section.values}
+    table = _table(section, meanings)
+    for alias, labels in meanings.items():
+        if normalised.get(normalise(alias), labels) != labels:
+            raise section.wrong(alias, "is also a label of this detector, with another meaning")
+    return table
+
+
+def _patterns(sections: list[Section], exact: Mapping[str, Labels]) -> tuple[Pattern, ...]:
+    patterns = []
+    for section in sections:
+        section.only("pattern", "label", "priority")
+        try:
+            expression = compile_pattern(section.text("pattern"))
+        except PatternRefused as error:
+            raise section.wrong("pattern", str(error)) from None
+        labels = _meant(section, "label", exact)
+        patterns.append(Pattern(expression, labels, section.integer("priority", 0)))
+    return tuple(sorted(patterns, key=lambda pattern: -pattern.priority))
+
+
+def _severity(top: Section, taxonomy: Taxonomy) -> Severity | None:
+    if "severity" not in top.values:
+        return None
+    section = top.section("severity").only("words", "levels", "none", "none_label")
+    label = section.text("none_label")
+    if label not in taxonomy.labels:
+        raise section.wrong("none_label", f"{label} is no label of taxonomy {taxonomy.name}")
+    levels = frozenset(map(normalise, section.texts("levels")))
+    none = frozenset(map(normalise, section.texts("none")))
+    if levels & none:
+        raise section.wrong("none", "a level cannot both keep the label and deny it")
+    return Severity(frozenset(map(normalise, section.texts("words"))), levels, none, label)
+
+
+def _separators(top: Section) -> tuple[str, ...]:
+    value = top.values.get("separators", [])
+    if not isinstance(value, list) or not all(isinstance(s, str) and s for s in value):
+        raise top.wrong("separators", "must be a list of non-empty texts")
+    return tuple(value)
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

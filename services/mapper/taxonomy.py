@@ -1,0 +1,159 @@
+"""A taxonomy: the labels that may come out, what each means, and the controls it bears on.
+
+Read from YAML once, frozen, and known by a hash of everything that can change an answer.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.mapper.document import DefinitionInvalid, Section, read_section
+from services.mapper.names import normalise
+from trimtab.contracts.mapping import UNKNOWN
+
+LABEL_NAME = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Za-z0-9_]+)*")
+"""What a label may be called: ``FAMILY.GROUP.Label``."""
+
+Controls = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One canonical label."""
+
+    name: str
+    """``HARM.SPEECH.Hate``."""
+    description: str
+    """What it covers, one or two sentences."""
+    aliases: tuple[str, ...]
+    """Other whole names of exactly this label."""
+    controls: Controls
+    """Framework -> control numbers."""
+    vague: bool
+    """Says nothing beside a more specific label: ``OTHER.Unspecified``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taxonomy:
+    """A versioned set of labels."""
+
+    name: str
+    """What requests ask for: ``ai-safety``."""
+    version: str
+    """Its author's version; :attr:`hash` tells two contents of one version apart."""
+    labels: Mapping[str, Label]
+    """By name, in the order of the file; ``OTHER.Unknown`` is always one of them."""
+    by_name: Mapping[str, str]
+    """Normalised alias or label name -> label name."""
+    hash: str
+    """sha256 of the content, first 12 hex digits."""
+
+    @property
+    def reference(self) -> str:
+        """``ai-safety@1+3f2a9c1b22d0``: name, version and content."""
+        return f"{self.name}@{self.version}+{self.hash}"
+
+    def controls_of(self, labels: tuple[str, ...]) -> dict[str, list[str]]:
+        """Return the controls that any of the labels bears on, by framework, in label order."""
+        found: dict[str, dict[str, None]] = {}
+        for name in labels:
+            for framework, numbers in self.labels[name].controls.items():
+                found.setdefault(framework, {}).update(dict.fromkeys(numbers))
+        return {framework: list(numbers) for framework, numbers in found.items()}
+
+
+def load_taxonomy(path: Path) -> Taxonomy:
+    """Read and check a taxonomy.
+
+    Raises:
+        DefinitionInvalid: an unknown key, a malformed label or control, an alias with two meanings,
+            or no ``OTHER.Unknown``; says file and key.
+    """
+    top = read_section(path).only("name", "version", "frameworks", "families")
+    frameworks = _frameworks(top.section("frameworks"))
+    labels: dict[str, Label] = {}
+    families = top.section("families")
+    for family in families.values:
+        section = families.section(family).only("description", "controls", "labels")
+        for label in _labels_of(section, family, frameworks):
+            if label.name in labels:
+                raise section.wrong(f"labels.{label.name}", "stands in two families")
+            labels[label.name] = label
+    if UNKNOWN not in labels:
+        raise top.wrong("families", f"the label {UNKNOWN} is missing; every taxonomy needs it")
+    return Taxonomy(
+        name=top.text("name"),
+        version=top.text("version"),
+        labels=labels,
+        by_name=_by_name(path, labels),
+        hash=_content_hash(labels),
+    )
+
+
+def _frameworks(section: Section) -> dict[str, re.Pattern[str]]:
+    patterns = {}
+    for name in section.values:
+        try:
+            patterns[name] = re.compile(section.text(name))
+        except re.error as error:
+            raise section.wrong(name, f"is not a regular expression: {error}") from None
+    return patterns
+
+
+def _labels_of(family: Section, name: str, frameworks: dict[str, re.Pattern[str]]) -> list[Label]:
+    family.text("description")
+    shared = _controls(family.section("controls"), frameworks)
+    labels = family.section("labels")
+    found = []
+    for label in labels.values:
+        section = labels.section(label).only("description", "aliases", "controls", "vague")
+        if not LABEL_NAME.fullmatch(label) or label.split(".")[0] != name:
+            raise labels.wrong(label, f"must be called {name}.Something, of letters, digits and _")
+        found.append(
+            Label(
+                name=label,
+                description=" ".join(section.text("description").split()),
+                aliases=section.texts("aliases"),
+                controls={**shared, **_controls(section.section("controls"), frameworks)},
+                vague=section.flag("vague"),
+            )
+        )
+    return found
+
+
+def _controls(section: Section, frameworks: dict[str, re.Pattern[str]]) -> Controls:
+    controls = {}
+    for framework in section.values:
+        pattern = frameworks.get(framework)
+        if pattern is None:
+            raise section.wrong(framework, f"unknown framework; declared: {', '.join(frameworks)}")
+        controls[framework] = section.texts(framework)
+        for number in controls[framework]:
+            if not pattern.search(number):
+                raise section.wrong(framework, f"{number} is no control number of {framework}")
+    return controls
+
+
+def _by_name(path: Path, labels: Mapping[str, Label]) -> dict[str, str]:
+    table: dict[str, str] = {}
+    for label in labels.values():
+        for alias in (label.name, *label.aliases):
+            key = normalise(alias)
+            if not key:
+                raise DefinitionInvalid(path, label.name, f"alias {alias!r} has no letters")
+            if table.setdefault(key, label.name) != label.name:
+                raise DefinitionInvalid(
+                    path, label.name, f"alias {alias!r} already means {table[key]}"
+                )
+    return table
+
+
+def _content_hash(labels: Mapping[str, Label]) -> str:
+    content = [
+        [label.name, label.description, label.aliases, dict(label.controls), label.vague]
+        for label in labels.values()
+    ]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
