@@ -16,9 +16,10 @@ from trimtab.corpus.modules import StandardLibrary
 from trimtab.supervisor import daemon, deployment, lock, state
 from trimtab.supervisor.events import AnyEvent, Failed, Up
 from trimtab.supervisor.home import Home
-from trimtab.supervisor.options import UpOptions, parse_workers
+from trimtab.supervisor.options import Encoder, UpOptions, parse_workers
 from trimtab.supervisor.state import UpState
 from trimtab.supervisor.supervisor import StartFailed
+from trimtab.supervisor.vllm import DEFAULT_PYTHON
 
 
 @guarded
@@ -47,12 +48,16 @@ def up(
         ),
     ] = "",
     encoder: Annotated[
-        Literal["onnx", "openvino", "vllm"],
-        typer.Option("--encoder", help="Backend of the encoder; vllm needs its own environment."),
-    ] = "onnx",
+        Encoder,
+        typer.Option("--encoder", help="Profile of the encoder; vllm needs its own environment."),
+    ] = "int8",
     encoder_url: Annotated[
         str, typer.Option("--encoder-url", metavar="URL", help="A vLLM server that already runs.")
     ] = "",
+    vllm_python: Annotated[
+        Path,
+        typer.Option("--vllm-python", help="Interpreter of the environment that holds vLLM."),
+    ] = DEFAULT_PYTHON,
     timeout: Annotated[
         float, typer.Option("--timeout", min=1.0, help="Seconds until everything must be ready.")
     ] = 180.0,
@@ -76,7 +81,8 @@ def up(
         corpus=corpus,
         corpus_modules=_modules(corpus_modules),
         encoder=encoder,
-        encoder_url=encoder_url,
+        encoder_url=encoder_url.rstrip("/"),
+        vllm_python=str(vllm_python.absolute()),
         timeout_s=timeout,
     )
     if detach:

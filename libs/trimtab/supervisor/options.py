@@ -8,6 +8,8 @@ from msgspec import Meta
 SERVICES = ("controller", "encoder", "retriever", "reranker", "mapper", "gateway")
 """Every service, in the order of their start within a tier; each is `python -m services.<name>`."""
 
+Encoder = Literal["int8", "fp32", "openvino", "vllm"]
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
 MAX_WORKERS = 64
@@ -28,10 +30,12 @@ class UpOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What to ingest when it is not there yet."""
     corpus_modules: tuple[str, ...] = ()
     """Only these modules of the standard library; empty takes all."""
-    encoder: Literal["onnx", "openvino", "vllm"] = "onnx"
-    """Backend of the encoder."""
+    encoder: Encoder = "int8"
+    """What encodes: a profile of the shipped model, or a vLLM server."""
     encoder_url: str = ""
-    """A vLLM server that already runs; empty starts one when the backend is vllm."""
+    """A vLLM server that already runs; empty starts one when vLLM encodes."""
+    vllm_python: str = ""
+    """Interpreter of the environment that holds vLLM; its pins exclude ours."""
     timeout_s: Annotated[float, Meta(gt=0)] = 180.0
     """Longest time until every process is ready."""
 

@@ -2,10 +2,12 @@
 
 import os
 import sys
+from pathlib import Path
 
 from trimtab.supervisor.home import Home
 from trimtab.supervisor.options import SERVICES, UpOptions
 from trimtab.supervisor.ports import HOST
+from trimtab.supervisor.profile import COMPONENTS
 from trimtab.supervisor.spec import ProcessSpec
 
 
@@ -14,16 +16,18 @@ def urls(options: UpOptions) -> tuple[str, str]:
     return f"nats://{HOST}:{options.nats_port}", f"http://{HOST}:{options.http_port}"
 
 
-def services(options: UpOptions, home: Home) -> list[ProcessSpec]:
-    """Return every service process; the ports must be decided."""
+def services(options: UpOptions, home: Home, release: Path) -> list[ProcessSpec]:
+    """Return every service process; the ports and the encoder's address must be decided."""
     return [
-        _service(options, home, name, number)
+        _service(options, home, name, number, _extras(options, name, release))
         for name in SERVICES
         for number in range(1, options.count(name) + 1)
     ]
 
 
-def _service(options: UpOptions, home: Home, name: str, number: int) -> ProcessSpec:
+def _service(
+    options: UpOptions, home: Home, name: str, number: int, extras: dict[str, str]
+) -> ProcessSpec:
     instance = f"{name}-{number}"
     return ProcessSpec(
         name=instance,
@@ -34,12 +38,25 @@ def _service(options: UpOptions, home: Home, name: str, number: int) -> ProcessS
             "TRIMTAB_HOME": str(home.root),
             "TRIMTAB_PARENT_PID": str(os.getpid()),
             f"{name.upper()}_INSTANCE": instance,
-            **_extras(options, name),
+            **extras,
         },
     )
 
 
-def _extras(options: UpOptions, name: str) -> dict[str, str]:
-    if name == "gateway":
-        return {"GATEWAY_API_HOST": HOST, "GATEWAY_API_PORT": str(options.http_port)}
-    return {}
+def _extras(options: UpOptions, name: str, release: Path) -> dict[str, str]:
+    match name:
+        case "gateway":
+            return {"GATEWAY_API_HOST": HOST, "GATEWAY_API_PORT": str(options.http_port)}
+        case "controller":
+            return {"CONTROLLER_FIRST_RELEASE": str(release)}
+        case "encoder":
+            return _encoder(options)
+        case _:
+            return {}
+
+
+def _encoder(options: UpOptions) -> dict[str, str]:
+    chosen = {"ENCODER_COMPONENT": COMPONENTS[options.encoder]}
+    if options.encoder == "vllm":
+        chosen["ENCODER_VLLM_URL"] = options.encoder_url
+    return chosen
