@@ -58,6 +58,7 @@ class Retriever:
         await self._catalogue.load()
         await ensure(worker.connection.jetstream(timeout=10), docs_stream())
         self._follower = Follower(worker, Feed(worker.connection, worker.log), self._catalogue)
+        self._catalogue.caretaker.on_change = self._follower.tell
         await self._follower.catch_up()
         await self._catalogue.caretaker.settle()
         self._catalogue.caretaker.start()

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,6 +53,8 @@ class Caretaker:
         self._store = store
         self._changing = changing
         self._log = log
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after each chore: sizes and kinds of indexes may be others now."""
         self._kept: dict[str, _Kept] = {}
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
@@ -73,7 +76,7 @@ class Caretaker:
     async def settle(self) -> None:
         """Do at once what searches would miss: words and large indexes, no snapshots."""
         for kept in list(self._kept.values()):
-            while (chore := self._due(kept, math.inf)) in (Chore.LEXICAL, Chore.IVF):
+            while chore := upkeep.missing(kept.condition, self._plan.dense):
                 await self._do(chore, kept)
 
     def start(self) -> None:
@@ -126,6 +129,7 @@ class Caretaker:
                 await self._rebuild_ivf(kept)
             case Chore.SNAPSHOT:
                 await self._save(kept)
+        self.on_change()
         self._log.debug(
             "upkeep",
             kind=chore.value,

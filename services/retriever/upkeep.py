@@ -74,6 +74,13 @@ def next_chore(state: Condition, plan: DensePlan, now: float) -> Chore | None:
     return None
 
 
+def missing(state: Condition, plan: DensePlan) -> Chore | None:
+    """Return what a search would miss now, however recent: done before a worker says it is ready."""
+    if state.lexical_stale_since is not None:
+        return Chore.LEXICAL
+    return Chore.IVF if wants_ivf(state, plan) else None
+
+
 def due_in(state: Condition, plan: DensePlan, now: float) -> float:
     """Return the seconds until the next chore is due; infinite when none will be."""
     if wants_ivf(state, plan):

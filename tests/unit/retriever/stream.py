@@ -1,0 +1,126 @@
+"""What the gateway writes into the stream of passages, and what a caller asks, for tests on a real server."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from nats.aio.client import Client as NatsClient
+from numpy.typing import NDArray
+
+from services.retriever.app import build
+from services.retriever.plan import FILE, SHIPPED, Plan
+from services.retriever.settings import RetrieverSettings
+from tests.unit.retriever.corpora import COMPONENT, NAMESPACE
+from tests.workers import deployment
+from trimtab.artifacts.manifest import write_manifest
+from trimtab.bus.caller import Answer, Caller
+from trimtab.bus.local_server import LocalServer
+from trimtab.bus.streams import docs_stream, ensure
+from trimtab.contracts import subjects
+from trimtab.contracts.documents import Document, IndexedPassage
+from trimtab.contracts.encode import TokenVectors
+from trimtab.contracts.headers import RequestContext, now_ms
+from trimtab.contracts.message import encode
+from trimtab.contracts.retrieve import RetrieveReply, RetrieveRequest
+from trimtab.contracts.tensor import Matrix
+from trimtab.worker.service import Worker
+
+RETRIEVE = subjects.retrieve("hybrid@1")
+
+
+def context(tenant: str = "public", timeout_s: float = 5.0) -> RequestContext:
+    return RequestContext("r1", tenant, now_ms() + int(1000 * timeout_s))
+
+
+def message(
+    name: str,
+    vector: NDArray[np.float32],
+    *,
+    text: str = "",
+    tenant: str = "public",
+    collection: str = "docs",
+    tokens: NDArray[np.int8] | None = None,
+    namespace: str = NAMESPACE,
+) -> IndexedPassage:
+    document = Document(id=name, text=text or f"words of {name}", tenant=tenant)
+    return IndexedPassage(
+        collection=collection,
+        namespace=namespace,
+        component=COMPONENT,
+        document=document,
+        content_hash=hashlib.sha256(f"{document}{vector.tobytes()!r}".encode()).hexdigest(),
+        vector=Matrix.of(vector.reshape(1, -1)),
+        tokens=None
+        if tokens is None
+        else TokenVectors(matrix=Matrix.of(tokens), counts=[len(tokens)]),
+    )
+
+
+async def write(connection: NatsClient, passages: Sequence[IndexedPassage]) -> int:
+    """Write passages as the gateway does; return the last stream sequence."""
+    js = connection.jetstream(timeout=10)
+    await ensure(js, docs_stream())
+    last = 0
+    for passage in passages:
+        key = hashlib.sha256(
+            f"{passage.document.tenant}\0{passage.document.id}".encode()
+        ).hexdigest()
+        ack = await js.publish(
+            subjects.document(passage.collection, key[:32]),
+            encode(passage),
+            stream=subjects.DOCS_STREAM,
+        )
+        last = ack.seq
+    return last
+
+
+async def ask(
+    connection: NatsClient,
+    vector: NDArray[np.float32],
+    *,
+    text: str = "",
+    tenant: str = "public",
+    collection: str = "docs",
+    namespace: str = NAMESPACE,
+    limit: int = 10,
+) -> Answer[RetrieveReply]:
+    request = RetrieveRequest(
+        collection=collection,
+        namespace=namespace,
+        text=text,
+        vector=Matrix.of(vector.reshape(1, -1)),
+        limit=limit,
+    )
+    return await Caller(connection).call(RETRIEVE, request, RetrieveReply, context(tenant))
+
+
+async def found(
+    connection: NatsClient, vector: NDArray[np.float32], *, text: str = "", limit: int = 10
+) -> list[str]:
+    reply = (await ask(connection, vector, text=text, limit=limit)).message
+    return [hit.id for hit in reply.hits]
+
+
+async def applied(worker: Worker, sequence: int, *, timeout_s: float = 20.0) -> None:
+    """Wait until a worker says that it applied the stream up to ``sequence``."""
+    async with asyncio.timeout(timeout_s):
+        while int(worker.identity.facts.get("applied_sequence", 0)) < sequence:
+            await asyncio.sleep(0.01)
+
+
+def worker(
+    server: LocalServer, home: Path, instance: str = "retriever-1", shipped: Path = SHIPPED
+) -> Worker:
+    return build(deployment(server, home), RetrieverSettings(instance=instance, shipped=shipped))
+
+
+def component(folder: Path, plan: Plan) -> Path:
+    """Write ``plan`` as ``hybrid@1`` below ``folder`` and return it: what a worker is given as shipped."""
+    made = folder / "hybrid@1"
+    made.mkdir(parents=True)
+    (made / FILE).write_bytes(msgspec.json.encode(plan))
+    write_manifest(made, name="hybrid", version="1", kind="retriever")
+    return folder
