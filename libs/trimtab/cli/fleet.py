@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -16,12 +17,15 @@ _STYLES = {
 
 
 def convergence(status: StatusReply) -> dict[str, Any]:
-    """Return whether every worker obeys the newest revision, and who does not."""
+    """Return whether every worker obeys the newest revision, and who does not.
+
+    Revision 0 is a worker that reads no control state: the gateway chooses for it, request by request.
+    """
     silent = [worker.instance for worker in status.workers if worker.silent]
     behind = [
         worker.instance
         for worker in status.workers
-        if worker.revision < status.revision and not worker.silent
+        if 0 < worker.revision < status.revision and not worker.silent
     ]
     return {"converged": not silent and not behind, "behind": behind, "silent": silent}
 
@@ -43,36 +47,33 @@ def shape(status: StatusReply) -> dict[str, Any]:
     }
 
 
-def table(status: StatusReply) -> Table:
-    """Return one line per worker."""
+def picture(status: StatusReply) -> Group:
+    """Return one line per worker, and below it the reason of each that is not simply ready."""
     state = convergence(status)
     word = "converged" if state["converged"] else "NOT converged"
-    made = Table(
-        title=f"release {status.release}, revision {status.revision}: {word}",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
-    for heading in ("service", "instance", "readiness", "components", "rev"):
+    made = Table(box=None, pad_edge=False)
+    for heading in ("instance", "readiness", "components"):
         made.add_column(heading, overflow="fold")
-    for heading in ("req/min", "errors", "p95 ms", "MiB", "up", "seen"):
+    for heading in ("rev", "req/min", "errors", "p95 ms", "MiB", "up", "seen"):
         made.add_column(heading, justify="right", no_wrap=True)
     for worker in status.workers:
         made.add_row(*_cells(worker))
-    return made
+    reasons = [
+        Text(f"{w.instance}: {w.reason}", style="yellow") for w in status.workers if w.reason
+    ]
+    title = Text(f"release {status.release}, revision {status.revision}: {word}", style="bold")
+    return Group(title, made, *reasons)
 
 
 def _cells(worker: WorkerStatus) -> list[str | Text]:
-    feeling = worker.readiness.value + (f": {worker.reason}" if worker.reason else "")
-    style = _STYLES[worker.readiness]
+    feeling, style = worker.readiness.value, _STYLES[worker.readiness]
     if worker.silent:
         feeling, style = "silent", "red"
     return [
-        worker.service,
         worker.instance,
         Text(feeling, style=style),
-        "\n".join(sorted(worker.components)) or "-",
-        str(worker.revision),
+        " ".join(sorted(worker.components)) or "-",
+        str(worker.revision or "-"),
         str(worker.requests),
         str(worker.errors),
         "-" if worker.p95_ms is None else f"{worker.p95_ms:.1f}",

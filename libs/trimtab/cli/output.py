@@ -5,10 +5,14 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
+_UNCUT = 400
+"""Columns of output that goes into a file or a pipe."""
+
 
 def stdout() -> Console:
-    """Return the console of results; plain text when it is not a terminal."""
-    return Console(highlight=False)
+    """Return the console of results; plain text, never cut, when it is not a terminal."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_UNCUT)
 
 
 def stderr() -> Console:

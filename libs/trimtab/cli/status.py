@@ -43,7 +43,7 @@ def status(
     if as_json:
         print_json(fleet.shape(found))
     else:
-        stdout().print(fleet.table(found))
+        stdout().print(fleet.picture(found))
     if not fleet.healthy(found):
         raise typer.Exit(ExitCode.FAILED)
 
@@ -61,9 +61,9 @@ async def _watch(
             while True:
                 print_json(fleet.shape(await client.status(timeout_s=timeout_s)))
                 await asyncio.sleep(interval_s)
-        first = fleet.table(await client.status(timeout_s=timeout_s))
+        first = fleet.picture(await client.status(timeout_s=timeout_s))
         with Live(first, console=stdout(), auto_refresh=False) as live:
             while True:
                 await asyncio.sleep(interval_s)
                 found = await client.status(timeout_s=timeout_s)
-                live.update(fleet.table(found), refresh=True)
+                live.update(fleet.picture(found), refresh=True)
