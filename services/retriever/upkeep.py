@@ -98,7 +98,7 @@ def wants_ivf(state: Condition, plan: DensePlan) -> bool:
 def _lexical_due_at(state: Condition) -> float:
     if state.lexical_stale_since is None:
         return float("inf")
-    rested = state.lexical_built_at + (1 + _BUSY_SHARE) * state.lexical_took_s
+    rested = state.lexical_built_at + _BUSY_SHARE * state.lexical_took_s
     return max(state.lexical_stale_since + _QUIET_S, rested)
 
 

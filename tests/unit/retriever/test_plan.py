@@ -1,0 +1,41 @@
+"""The component: a plan under a checksum."""
+
+from pathlib import Path
+
+import pytest
+
+from services.retriever.plan import FILE, SHIPPED, load_plan, shipped
+from tests.unit.retriever.corpora import PLAN
+from tests.unit.retriever.stream import component
+from trimtab.artifacts.manifest import ArtifactCorrupt, ArtifactMissing, write_manifest
+
+
+def test_the_shipped_component_loads_and_its_manifest_fits() -> None:
+    plan, manifest = load_plan(shipped(SHIPPED)("hybrid@1", Path("unused")))
+
+    assert manifest.reference == "hybrid@1"
+    assert (plan.dense.flat_below, plan.dense.nprobe) == (10_000, 8)
+
+
+def test_a_plan_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    folder = component(tmp_path, PLAN)
+
+    assert load_plan(folder / "hybrid@1")[0] == PLAN
+
+
+@pytest.mark.parametrize("content", [b"{}", b"not json", b'{"unknown": 1}'])
+def test_a_file_that_is_no_plan_is_refused(content: bytes, tmp_path: Path) -> None:
+    folder = component(tmp_path, PLAN) / "hybrid@1"
+    (folder / FILE).write_bytes(content)
+    with pytest.raises(ArtifactCorrupt, match=r"sha256|bytes"):
+        load_plan(folder)
+    write_manifest(folder, name="hybrid", version="1", kind="retriever")
+
+    with pytest.raises(ArtifactCorrupt, match="does not parse"):
+        load_plan(folder)
+
+
+@pytest.mark.parametrize("reference", ["unknown@1", "../hybrid@1", ""])
+def test_what_is_not_shipped_is_missing(reference: str) -> None:
+    with pytest.raises(ArtifactMissing):
+        shipped(SHIPPED)(reference, Path("unused"))

@@ -1,0 +1,81 @@
+"""When BM25, IVF and snapshots are due: a table over time, no clock."""
+
+from dataclasses import replace
+
+import pytest
+
+from services.retriever.upkeep import Chore, Condition, due_in, missing, next_chore
+from tests.unit.retriever.corpora import PLAN
+
+DENSE = PLAN.dense
+SETTLED = Condition(passages=500, changed_at=0.0, lexical_built_at=0.0)
+
+
+def test_nothing_changed_means_nothing_to_do_ever() -> None:
+    assert next_chore(SETTLED, DENSE, now=1e9) is None
+    assert due_in(SETTLED, DENSE, now=1e9) == float("inf")
+    assert missing(SETTLED, DENSE) is None
+
+
+def test_words_are_rebuilt_soon_after_a_change_although_changes_go_on() -> None:
+    state = SETTLED.changed(501, now=100.0)
+    for step in range(1, 5):
+        state = state.changed(501 + step, now=100.0 + step / 50)
+
+    assert next_chore(state, DENSE, now=100.05) is None
+    assert next_chore(state, DENSE, now=100.11) is Chore.LEXICAL
+    assert due_in(state, DENSE, now=100.0) == pytest.approx(0.1)
+    assert missing(state, DENSE) is Chore.LEXICAL
+
+
+def test_a_slow_rebuild_rests_three_times_as_long_as_it_took() -> None:
+    state = replace(SETTLED, lexical_took_s=2.0, lexical_built_at=100.0).changed(600, now=101.0)
+
+    assert next_chore(state, DENSE, now=105.9) is None
+    assert next_chore(state, DENSE, now=106.1) is Chore.LEXICAL
+
+
+@pytest.mark.parametrize(
+    ("passages", "nlist", "due"),
+    [
+        pytest.param(9_999, 0, False, id="below-the-threshold-flat-is-right"),
+        pytest.param(10_000, 0, True, id="at-the-threshold"),
+        pytest.param(10_000, 100, False, id="trained"),
+        pytest.param(39_000, 100, False, id="grown-not-enough"),
+        pytest.param(40_000, 100, True, id="twice-the-lists"),
+    ],
+)
+def test_ivf_is_built_when_the_collection_outgrows_its_index(
+    passages: int, nlist: int, due: bool
+) -> None:
+    state = replace(SETTLED, passages=passages, nlist=nlist)
+
+    assert (next_chore(state, DENSE, now=1.0) is Chore.IVF) == due
+    assert (missing(state, DENSE) is Chore.IVF) == due
+
+
+def test_a_snapshot_waits_for_quiet_but_not_for_ever() -> None:
+    state = replace(SETTLED, unsaved_since=100.0, changed_at=100.0)
+
+    assert next_chore(state, DENSE, now=104.9) is None
+    assert next_chore(state, DENSE, now=105.0) is Chore.SNAPSHOT
+    busy = replace(state, changed_at=159.9)
+    assert next_chore(busy, DENSE, now=159.95) is None
+    assert next_chore(busy, DENSE, now=160.0) is Chore.SNAPSHOT
+    assert due_in(busy, DENSE, now=150.0) == pytest.approx(10.0)
+
+
+def test_a_slow_snapshot_of_a_busy_collection_is_rare() -> None:
+    state = replace(SETTLED, unsaved_since=100.0, changed_at=399.0, save_took_s=20.0)
+
+    assert next_chore(state, DENSE, now=400.0) is None
+    assert next_chore(state, DENSE, now=500.0) is Chore.SNAPSHOT
+
+
+def test_words_come_before_ivf_and_ivf_before_snapshots() -> None:
+    state = SETTLED.changed(20_000, now=0.0)
+
+    assert next_chore(state, DENSE, now=100.0) is Chore.LEXICAL
+    worded = replace(state, lexical_stale_since=None)
+    assert next_chore(worded, DENSE, now=100.0) is Chore.IVF
+    assert next_chore(replace(worded, nlist=141), DENSE, now=100.0) is Chore.SNAPSHOT
