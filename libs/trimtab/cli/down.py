@@ -12,7 +12,7 @@ from trimtab.supervisor import leftovers, state
 from trimtab.supervisor.home import Home
 from trimtab.supervisor.state import UpState
 
-GRACE_S = 90.0
+GRACE_S = 120.0
 """Longer than the three tiers' graces together; then the supervisor is killed, and all below with it."""
 
 

@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from trimtab.contracts.documents import MAX_DOCUMENTS, Document, PutReply
+from trimtab.contracts.documents import Document, PutReply
 from trimtab.contracts.errors import CallerError, ErrorCode, RemoteError, TrimtabError
 from trimtab.contracts.message import encode
 from trimtab.corpus.rows import BadRow, Row
 
+MAX_BATCH = 16
+"""Passages per request: a second of encoding, so progress moves, and a stop need not wait for long."""
+
 MAX_BATCH_BYTES = 512 * 1024
 """Half of the server's max_payload: headers and framing have room."""
 
-IN_FLIGHT = 3
-"""Batches on their way at once: one being encoded, one being stored, one waiting."""
+IN_FLIGHT = 4
+"""Batches on their way at once: the encoder is never idle while another is looked up or stored."""
 
 ATTEMPTS = 6
 """Tries per batch while the services are busy."""
@@ -100,12 +103,12 @@ def _good(rows: Iterable[Row | BadRow], report: Report, progress: Progress) -> I
 
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Group rows in order, each group within the contract's count and half of the server's payload."""
+    """Group rows in order, each within our count and half of the server's payload."""
     batch: list[Row] = []
     size = 0
     for row in rows:
         length = len(encode(row.document))
-        if batch and (len(batch) == MAX_DOCUMENTS or size + length > MAX_BATCH_BYTES):
+        if batch and (len(batch) == MAX_BATCH or size + length > MAX_BATCH_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(row)

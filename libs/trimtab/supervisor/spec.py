@@ -21,5 +21,5 @@ class ProcessSpec:
     """Command line."""
     environment: dict[str, str] = field(default_factory=dict)
     """Added to the supervisor's own environment."""
-    grace_s: float = 25.0
-    """Between SIGTERM and SIGKILL; more than the worker's own drain timeout."""
+    grace_s: float = 45.0
+    """Between SIGTERM and SIGKILL; a worker may drain for 20 s and then close for as long."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from trimtab.contracts.documents import MAX_DOCUMENTS, Document, PutReply, Rejected
+from trimtab.contracts.documents import Document, PutReply, Rejected
 from trimtab.contracts.errors import (
     BusUnavailable,
     InvalidText,
@@ -16,7 +16,7 @@ from trimtab.contracts.errors import (
 )
 from trimtab.corpus import upload as module
 from trimtab.corpus.rows import BadRow, Row
-from trimtab.corpus.upload import MAX_BATCH_BYTES, Report, batches, upload
+from trimtab.corpus.upload import MAX_BATCH, MAX_BATCH_BYTES, Report, batches, upload
 
 
 def row(number: int, text: str = "text") -> Row:
@@ -118,9 +118,9 @@ async def test_a_deployment_that_stays_away_is_an_error_and_the_report_says_what
     report = Report("c")
 
     with pytest.raises(BusUnavailable):
-        await upload(Leaving(), [row(n) for n in range(3 * MAX_DOCUMENTS)], report)
+        await upload(Leaving(), [row(n) for n in range(3 * MAX_BATCH)], report)
 
-    assert report.new == MAX_DOCUMENTS
+    assert report.new == MAX_BATCH
 
 
 async def test_progress_adds_up_to_all_rows_bad_ones_included() -> None:
@@ -133,11 +133,11 @@ async def test_progress_adds_up_to_all_rows_bad_ones_included() -> None:
 
 
 def test_batches_keep_within_count_and_bytes_and_lose_nothing() -> None:
-    rows = [row(n, "x" * (n * 400)) for n in range(1, 81)] + [row(n) for n in range(100, 300)]
+    rows = [row(n, "x" * (n * 700)) for n in range(1, 81)] + [row(n) for n in range(100, 300)]
 
     made = list(batches(rows))
 
     assert [r for batch in made for r in batch] == rows
-    assert max(len(batch) for batch in made) == MAX_DOCUMENTS
+    assert max(len(batch) for batch in made) == MAX_BATCH
     assert all(sum(len(r.document.text) for r in batch) <= MAX_BATCH_BYTES for batch in made)
-    assert any(len(batch) < MAX_DOCUMENTS for batch in made[:-1])
+    assert any(len(batch) < MAX_BATCH for batch in made[:-1])
