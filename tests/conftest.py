@@ -10,6 +10,8 @@ from nats.aio.client import Client as NatsClient
 from trimtab.bus.connection import connect
 from trimtab.bus.local_server import LocalServer
 
+pytest_plugins = ["tests.deployments"]
+
 
 @pytest.fixture
 def nats_server(tmp_path: Path) -> Iterator[LocalServer]:

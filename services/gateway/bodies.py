@@ -14,6 +14,14 @@ from trimtab.contracts.retrieve import MAX_POOL, CollectionName
 MAX_EMBEDDING_INPUTS = 2048
 """As many as OpenAI's endpoint takes."""
 
+MAX_MODEL_CHARS = 120
+"""Longest name of a model: it becomes part of a subject, and an endless one costs the connection."""
+
+NOT_BLANK = {"pattern": r"\S", "minLength": 1}
+"""Said in the schema only: the encoder refuses blank texts, and names the position of the text."""
+
+_Text = Annotated[str, Meta(extra_json_schema=NOT_BLANK)]
+
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of the HTTP bodies."""
@@ -31,9 +39,9 @@ class DocumentsBody(Body, frozen=True, kw_only=True):
 class EmbeddingsBody(Body, frozen=True, kw_only=True):
     """``POST /v1/embeddings``, the shape of OpenAI's."""
 
-    model: str
+    model: Annotated[str, Meta(max_length=MAX_MODEL_CHARS)]
     """A namespace, for example ``single_vector.minilm.384.v1``."""
-    input: str | Annotated[list[str], Meta(min_length=1, max_length=MAX_EMBEDDING_INPUTS)]
+    input: _Text | Annotated[list[_Text], Meta(min_length=1, max_length=MAX_EMBEDDING_INPUTS)]
     """One text or up to 2048."""
     encoding_format: Literal["float", "base64"] = "float"
     """Numbers, or base64 of little-endian float32."""
@@ -74,17 +82,17 @@ class EmbeddingsAnswer(Body, frozen=True, kw_only=True):
 class RerankText(Body, frozen=True, kw_only=True):
     """A document given as an object, as Cohere and Jina allow."""
 
-    text: str
+    text: _Text
 
 
 class RerankBody(Body, frozen=True, kw_only=True):
     """``POST /v1/rerank``, the shape of Cohere's and Jina's."""
 
-    query: Annotated[str, Meta(min_length=1, max_length=8192)]
+    query: Annotated[_Text, Meta(max_length=8192)]
     """What to rank for."""
-    documents: Annotated[list[str | RerankText], Meta(min_length=1, max_length=MAX_POOL)]
+    documents: Annotated[list[_Text | RerankText], Meta(min_length=1, max_length=MAX_POOL)]
     """1 to 200 texts."""
-    model: str | None = None
+    model: Annotated[str, Meta(max_length=MAX_MODEL_CHARS)] | None = None
     """A reranker component; None takes the release's."""
     top_n: Annotated[int, Meta(ge=1)] | None = None
     """How many to return; all when None."""

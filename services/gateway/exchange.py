@@ -14,7 +14,7 @@ from starlette.responses import Response
 from services.gateway.problems import crash, problem
 from trimtab.bus.admission import Admission
 from trimtab.contracts.errors import ErrorCode, InvalidMessage, MessageTooLarge, TrimtabError
-from trimtab.contracts.headers import RequestContext, now_ms
+from trimtab.contracts.headers import TRACEPARENT, RequestContext, now_ms
 from trimtab.contracts.retrieve import PUBLIC_TENANT
 from trimtab.telemetry.logs import Logger
 from trimtab.worker.sampler import Sampler
@@ -30,6 +30,7 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 """Largest HTTP body; what must fit one bus message is split or refused later."""
 
 _NAME = re.compile(NAME_PATTERN)
+_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 B = TypeVar("B")
 
 Handler = Callable[[B, RequestContext], Awaitable[msgspec.Struct]]
@@ -114,8 +115,14 @@ def context_of(request: Request, request_id: str, budget_ms: int) -> RequestCont
         request_id,
         tenant,
         now_ms() + int(timeout),
-        traceparent=request.headers.get("traceparent", ""),
+        traceparent=_traceparent(request),
     )
+
+
+def _traceparent(request: Request) -> str:
+    """Return the caller's trace context; one that is malformed is no reason to refuse the request."""
+    given = request.headers.get(TRACEPARENT, "")
+    return given if _TRACEPARENT.match(given) else ""
 
 
 async def read(request: Request) -> bytes:
@@ -140,5 +147,23 @@ def parse(kind: type[B], data: bytes) -> B:
     """
     try:
         return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        return _with_whole_floats(kind, data, error)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidMessage(kind.__name__, str(error)) from None
+
+
+def _with_whole_floats(kind: type[B], data: bytes, refused: msgspec.ValidationError) -> B:
+    """Try once more with ``10.0`` read as ``10``: JSON Schema calls both an integer, msgspec does not."""
+    try:
+        return msgspec.convert(_JSON.decode(data), type=kind)
+    except msgspec.DecodeError:
+        raise InvalidMessage(kind.__name__, str(refused)) from None
+
+
+def _number(literal: str) -> float:
+    number = float(literal)
+    return int(number) if number.is_integer() else number
+
+
+_JSON = msgspec.json.Decoder(float_hook=_number)

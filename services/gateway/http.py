@@ -156,7 +156,7 @@ def application(facade: Facade, version: str) -> FastAPI:
     app = FastAPI(
         title="Trimtab",
         version=version,
-        description="A retrieval-and-mapping pipeline that is steered while it runs.",
+        description=openapi.DESCRIPTION,
     )
     posts: list[tuple[str, Any, Any, Any]] = [
         ("/v1/search", facade.search, SearchRequest, SearchReply),

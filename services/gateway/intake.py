@@ -57,7 +57,7 @@ class Intake:
         ]
         known = await asyncio.gather(*(self._stored(item) for item in pending))
         changed = [item for item, stored in zip(pending, known, strict=True) if not stored]
-        sequence = 0
+        sequence = max(known, default=0)
         for start in range(0, len(changed), _ENCODE_AT_ONCE):
             batch = changed[start : start + _ENCODE_AT_ONCE]
             sequence = max(sequence, await self._store(batch, request.collection, stages))
@@ -69,15 +69,17 @@ class Intake:
             sequence=sequence,
         )
 
-    async def _stored(self, item: _Pending) -> bool:
+    async def _stored(self, item: _Pending) -> int:
+        """Return the stream sequence under which exactly this content is stored, else 0."""
         async with self._looking_up:
             try:
                 last = await self._js.get_last_msg(subjects.DOCS_STREAM, item.subject)
             except nats.js.errors.NotFoundError:
-                return False
+                return 0
             except nats.errors.Error:
                 raise BusUnavailable from None
-        return (last.headers or {}).get(CONTENT_HASH) == item.content_hash
+        same = (last.headers or {}).get(CONTENT_HASH) == item.content_hash
+        return (last.seq or 0) if same else 0
 
     async def _store(self, batch: Sequence[_Pending], collection: str, stages: Stages) -> int:
         release = stages.release

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from services.gateway.bodies import (
+    NOT_BLANK,
     DocumentsBody,
     EmbeddingsAnswer,
     EmbeddingsBody,
@@ -41,6 +43,17 @@ _TYPES: tuple[type[msgspec.Struct], ...] = (
     Health,
     Problem,
 )
+_EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
+    SearchRequest: {"text": "copy a whole directory tree", "limit": 3},
+    DocumentsBody: {
+        "collection": "notes",
+        "documents": [{"id": "1", "text": "Hot changes need no restart."}],
+    },
+    EmbeddingsBody: {"model": "single_vector.minilm.384.v1", "input": ["a text", "another"]},
+    RerankBody: {"query": "fruit", "documents": ["a rudder", "an apple"], "top_n": 1},
+    MapBody: {"output": "hate/threatening", "detector": "openai-moderation"},
+    MapBatchBody: {"requests": [{"output": "violence", "detector": "openai-moderation"}]},
+}
 _TEMPLATE = "#/components/schemas/{name}"
 
 
@@ -61,17 +74,24 @@ def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, An
 _HEADERS = [
     _header(TENANT, "Whose data may be seen.", {"type": "string", "pattern": NAME_PATTERN}),
     _header(
-        TIMEOUT,
-        "Milliseconds after which nobody wants the answer.",
-        {"type": "integer", "minimum": 1, "maximum": MAX_TIMEOUT_MS},
+        REQUEST_ID,
+        f"Echoed when it matches `{NAME_PATTERN}`, else replaced by a new one.",
+        {"type": "string"},
     ),
-    _header(REQUEST_ID, "Echoed; made when absent.", {"type": "string", "pattern": NAME_PATTERN}),
 ]
+
+DESCRIPTION = f"""\
+A retrieval-and-mapping pipeline that is steered while it runs.
+
+Every POST reads the header `{TIMEOUT}`: milliseconds, 1 to {MAX_TIMEOUT_MS}, after which nobody wants the
+answer. A request that cannot be answered by then gets 408. Every failure is an RFC 9457 problem.
+"""
+"""Of the API. The deadline stands here: as a typed parameter it would call any value sufficient."""
 
 
 def post(body: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the ``openapi_extra`` of a route that takes ``body``."""
-    content = {"application/json": {"schema": _reference(body)}}
+    content = {"application/json": {"schema": _reference(body), "example": _EXAMPLES[body]}}
     return {"requestBody": {"required": True, "content": content}, "parameters": _HEADERS}
 
 
@@ -87,6 +107,15 @@ def replies(
     }
 
 
+def _components() -> dict[str, Any]:
+    _, made = msgspec.json.schema_components(_TYPES, ref_template=_TEMPLATE)
+    # Python's end of a text is \Z, JSON Schema's is $.
+    components: dict[str, Any] = orjson.loads(orjson.dumps(made).replace(rb"\\Z", b"$"))
+    # The contract leaves blank texts to the stages, whose error says more than a pattern.
+    components["SearchRequest"]["properties"]["text"] |= NOT_BLANK
+    return components
+
+
 def install(app: FastAPI) -> None:
     """Make ``app.openapi`` include our schemas."""
 
@@ -98,7 +127,7 @@ def install(app: FastAPI) -> None:
                 description=app.description,
                 routes=app.routes,
             )
-            _, components = msgspec.json.schema_components(_TYPES, ref_template=_TEMPLATE)
+            components = _components()
             made.setdefault("components", {}).setdefault("schemas", {}).update(components)
             app.openapi_schema = made
         return app.openapi_schema
