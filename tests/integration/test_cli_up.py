@@ -199,7 +199,26 @@ def test_a_deployment_survives_its_stop_and_its_supervisors_death(
     unreachable = trimtab(mine, "search", "x", "--nats", dead_url)
     assert unreachable.returncode == 3
 
-    assert up(mine).returncode == 0
-    reply = parsed(trimtab(mine, "search", "copy a whole directory tree", "--json"))
-    assert reply["results"][0]["id"] == "shutil.copytree"
-    assert trimtab(mine, "down").returncode == 0
+    assert interrupted_once_up(mine) == 0
+    assert not trimtab_home.state.exists()
+
+
+def interrupted_once_up(home: Path) -> int:
+    """Start in the foreground after a supervisor's death, search, press Ctrl-C; return the exit code."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TRIMTAB_")}
+    ports = ("--nats-port", "0", "--http-port", "0", "--timeout", str(START_TIMEOUT_S))
+    with subprocess.Popen(
+        [Path(sys.executable).with_name("trimtab"), "up", *ports, "--corpus-modules", MODULES],
+        env=environment | {"TRIMTAB_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as foreground:
+        assert foreground.stdout is not None
+        assert any("Ctrl-C" in line for line in foreground.stdout)
+        running = everybody(home)
+        reply = parsed(trimtab(home, "search", "copy a whole directory tree", "--json"))
+        assert reply["results"][0]["id"] == "shutil.copytree"
+        foreground.send_signal(signal.SIGINT)
+        code = foreground.wait(timeout=120)
+    assert not any(process.alive() for process in running)
+    return code

@@ -40,7 +40,11 @@ def assemble(options: UpOptions, home: Home) -> Assembly:
         if decided.encoder == "vllm" and not decided.encoder_url:
             port = ports.free_port()
             engine = [vllm.spec(Path(decided.vllm_python or vllm.DEFAULT_PYTHON), port)]
-            decided = msgspec.structs.replace(decided, encoder_url=f"http://{ports.HOST}:{port}")
+            decided = msgspec.structs.replace(
+                decided,
+                encoder_url=f"http://{ports.HOST}:{port}",
+                encoder_tokenizer=str(vllm.tokenizer()),
+            )
         bus = nats_server.spec(home, decided.nats_port)
         release = profile.first_release(decided.encoder, home)
     except (BusUnavailable, ValueError, vllm.VllmMissing, profile.NoShippedRelease) as error:

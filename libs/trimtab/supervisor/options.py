@@ -34,6 +34,8 @@ class UpOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What encodes: a profile of the shipped model, or a vLLM server."""
     encoder_url: str = ""
     """A vLLM server that already runs; empty starts one when vLLM encodes."""
+    encoder_tokenizer: str = ""
+    """``tokenizer.json`` of the server's model; empty asks the server to count tokens."""
     vllm_python: str = ""
     """Interpreter of the environment that holds vLLM; its pins exclude ours."""
     timeout_s: Annotated[float, Meta(gt=0)] = 180.0

@@ -59,4 +59,6 @@ def _encoder(options: UpOptions) -> dict[str, str]:
     chosen = {"ENCODER_COMPONENT": COMPONENTS[options.encoder]}
     if options.encoder == "vllm":
         chosen["ENCODER_VLLM_URL"] = options.encoder_url
+        if options.encoder_tokenizer:
+            chosen["ENCODER_VLLM_TOKENIZER"] = options.encoder_tokenizer
     return chosen

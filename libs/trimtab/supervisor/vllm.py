@@ -36,6 +36,15 @@ _FLAGS = (
     *("--kv-cache-memory-bytes", str(128 * 2**20)),
 )
 
+_QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+}
+"""No look-ups at a model hub, no usage reports."""
+
 
 class VllmMissing(Exception):
     """There is no environment with vLLM, or no weights to serve."""
@@ -58,8 +67,7 @@ def spec(python: Path, port: int) -> ProcessSpec:
         *("--host", HOST, "--port", str(port)),
         *_FLAGS,
     )
-    quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
-    return ProcessSpec(NAME, "engine", arguments, quiet, grace_s=20.0)
+    return ProcessSpec(NAME, "engine", arguments, dict(_QUIET), grace_s=20.0)
 
 
 def _model_folder() -> Path:

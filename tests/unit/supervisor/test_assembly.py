@@ -97,6 +97,9 @@ def test_a_vllm_server_is_started_before_the_encoder_that_asks_it(home: Home) ->
     port = assembly.options.encoder_url.rpartition(":")[2]
     assert engine.arguments[:3] == (sys.executable, "-m", "vllm.entrypoints.openai.api_server")
     assert port in engine.arguments
+    encoder = next(spec for spec in assembly.specs if spec.name == "encoder-1")
+    assert encoder.environment["ENCODER_VLLM_URL"] == assembly.options.encoder_url
+    assert encoder.environment["ENCODER_VLLM_TOKENIZER"].endswith("tokenizer.json")
     assert assembly.workers == 6
 
 
