@@ -13,6 +13,7 @@ from typing import Any
 
 import nats.errors
 from faststream.message import StreamMessage
+from faststream.middlewares import AckPolicy
 from faststream.nats import NatsBroker
 from faststream.nats.message import NatsMessage
 from nats.aio.client import Client as NatsClient
@@ -77,22 +78,27 @@ class Server:
         stats = EndpointStats(endpoint.name, endpoint.subject, self.service)
         self.stats.append(stats)
         # no_reply: FastStream would answer with the handler's None before our reply is made.
+        # MANUAL: a core message has nothing to acknowledge, and asking each one costs 10 us.
         subscriber = self.broker.subscriber(
             endpoint.subject,
             queue=self.service,
             parser=_parse,
             decoder=_keep_message,
             no_reply=True,
+            ack_policy=AckPolicy.MANUAL,
         )
 
         async def receive(message: StreamMessage[Msg]) -> None:
             await self._receive(endpoint, stats, message)
 
         subscriber(receive)
+        # Its logger is off, yet it describes each message for it: a sixth of its pipeline (measured).
+        subscriber.get_log_context = _nothing_to_log  # type: ignore[method-assign]
         self._subscribers.append(subscriber)
 
     async def open(self) -> None:
         """Start to take requests; returns once the server knows of every subscription."""
+        IN_FLIGHT.labels(self.service).set_function(lambda: self.admission.in_flight)
         await self.broker.start()
         await self.connection.flush()
 
@@ -135,12 +141,10 @@ class Server:
             SHED.labels(self.service, endpoint.name, refusal.code).inc()
             await self._reply_error(endpoint, reply_to, refusal.reply())
             return
-        IN_FLIGHT.labels(self.service).set(self.admission.in_flight)
         task = asyncio.create_task(
             self._answer(endpoint, stats, message.raw_message, time.perf_counter_ns())
         )
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _answer(
         self, endpoint: Endpoint, stats: EndpointStats, message: Msg, started: int
@@ -173,7 +177,9 @@ class Server:
             await self._reply_error(endpoint, message.reply, InternalError().reply())
         finally:
             self.admission.leave()
-            IN_FLIGHT.labels(self.service).set(self.admission.in_flight)
+            # Not by a done callback: that costs each request one more turn of the loop.
+            if (task := asyncio.current_task()) is not None:
+                self._tasks.discard(task)
             took_ns = time.perf_counter_ns() - started
             self.sampler.observe(endpoint.name, endpoint.component, release, outcome, took_ns / 1e6)
             _account(stats, outcome, took_ns)
@@ -208,13 +214,16 @@ class Server:
 
 async def _parse(message: Msg) -> StreamMessage[Msg]:
     # The stock parser matches the subject against a pattern and makes ids we have no use for.
-    message._ackd = True
     return NatsMessage(
         raw_message=message,
         body=message.data,
         message_id=message.reply,
         correlation_id=message.reply,
     )
+
+
+def _nothing_to_log(message: StreamMessage[Msg] | None) -> dict[str, str]:
+    return {}
 
 
 async def _keep_message(message: StreamMessage[Msg]) -> StreamMessage[Msg]:

@@ -4,6 +4,7 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from datasketches import kll_doubles_sketch
@@ -15,6 +16,10 @@ _SKETCH_K = 200
 """KLL accuracy: rank error about 1.33 %."""
 
 Key = tuple[str, str, str]
+
+# Finding a child by its labels costs more than counting (2.4 us against 0.7 us), twice per request.
+_requests = cache(REQUESTS.labels)
+_duration = cache(REQUEST_DURATION.labels)
 
 
 @dataclass
@@ -65,8 +70,8 @@ class Sampler:
         cell.outcomes[outcome] += 1
         cell.latency.update(took_ms)
         service = self.identity.service
-        REQUESTS.labels(service, endpoint, component, outcome).inc()
-        REQUEST_DURATION.labels(service, endpoint, component).observe(took_ms / 1000)
+        _requests(service, endpoint, component, outcome).inc()
+        _duration(service, endpoint, component).observe(took_ms / 1000)
 
     def bad(self, endpoint: str, component: str, release: str, event: str, count: int = 1) -> None:
         """Count bad events of quality: names from a closed set of the service's."""
