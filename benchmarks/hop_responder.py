@@ -1,0 +1,116 @@
+"""The answering side of ``bus_hop``, one process per variant: ``python -m benchmarks.hop_responder KIND URL``.
+
+``raw`` is nats-py alone. ``bus`` is a worker as every service runs it. ``silent`` is the same worker
+with its metrics and samples left out, ``direct`` the same with FastStream left out: the two say what
+each of them costs.
+"""
+
+import asyncio
+import sys
+
+import uvloop
+from faststream.message import StreamMessage
+from faststream.nats.message import NatsMessage
+from nats.aio.msg import Msg
+
+from trimtab.bus.connection import connect
+from trimtab.bus.discovery import EndpointStats
+from trimtab.bus.server import Endpoint
+from trimtab.contracts import subjects
+from trimtab.contracts.headers import RequestContext
+from trimtab.contracts.message import Message
+from trimtab.telemetry import traces
+from trimtab.worker.sampler import Sampler
+from trimtab.worker.service import Worker, run
+from trimtab.worker.settings import DeploymentSettings, WorkerSettings
+
+RAW, RAW_HEADERS = "bench.raw", "bench.headers"
+REPLY_HEADERS = {
+    "content-type": "application/msgpack",
+    "Trimtab-Component": "bus@1",
+    "Trimtab-Instance": "bus-0",
+    "Trimtab-Timing": "1234",
+}
+KINDS = ("bus", "silent", "direct", "traced")
+
+
+class Blob(Message, frozen=True, kw_only=True):
+    """What is sent and sent back."""
+
+    data: bytes
+
+
+class Silent(Sampler):
+    """Learns nothing."""
+
+    def observe(
+        self, endpoint: str, component: str, release: str, outcome: str, took_ms: float
+    ) -> None:
+        """Ignore one answered request."""
+
+
+def subject(kind: str) -> str:
+    """Return the subject of a variant of our bus."""
+    return subjects.encode(f"{kind}@1")
+
+
+async def echo(request: Blob, _: RequestContext) -> Blob:
+    """Return what came."""
+    return Blob(data=request.data)
+
+
+async def raw(url: str) -> None:
+    """Echo with nothing but nats-py, without and with headers like ours."""
+    connection = await connect(url, "raw")
+
+    async def plain(message: Msg) -> None:
+        await connection.publish(message.reply, message.data)
+
+    async def with_headers(message: Msg) -> None:
+        await connection.publish(message.reply, message.data, headers=REPLY_HEADERS)
+
+    await connection.subscribe(RAW, queue="raw", cb=plain)
+    await connection.subscribe(RAW_HEADERS, queue="raw", cb=with_headers)
+    await asyncio.Event().wait()
+
+
+def worker(kind: str, url: str) -> Worker:
+    """Return a worker that echoes."""
+    endpoint = Endpoint("encode", subject(kind), Blob, echo, f"{kind}@1")
+
+    async def load(built: Worker) -> None:
+        if kind == "silent":
+            built.server.sampler = Silent(built.identity)
+        if kind == "direct":
+            await _serve_directly(built, endpoint)
+        else:
+            built.serve(endpoint)
+
+    settings = WorkerSettings(instance=f"{kind}-0")
+    return Worker(kind, "echoes", DeploymentSettings(nats_url=url), settings, load)
+
+
+async def _serve_directly(built: Worker, endpoint: Endpoint) -> None:
+    server, stats = built.server, EndpointStats(endpoint.name, endpoint.subject, built.service)
+
+    async def receive(message: Msg) -> None:
+        wrapped: StreamMessage[Msg] = NatsMessage(
+            raw_message=message, body=message.data, message_id="-", correlation_id="-"
+        )
+        await server._receive(endpoint, stats, wrapped)
+
+    await built.connection.subscribe(endpoint.subject, queue=built.service, cb=receive)
+
+
+def main() -> None:
+    """Answer until terminated."""
+    kind, url = sys.argv[1:3]
+    if kind == "raw":
+        traces.reset()
+        uvloop.run(raw(url))
+    else:
+        run(lambda: worker(kind, url))
+
+
+if __name__ == "__main__":
+    main()
