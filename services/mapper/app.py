@@ -1,0 +1,105 @@
+"""Wiring of the mapper: every component of the settings on its own subject, with or without its model."""
+
+import asyncio
+import time
+
+import nats.errors
+
+from services.mapper.component import Component, load_component, shipped
+from services.mapper.detectors import Detectors, load_detectors
+from services.mapper.mapper import Mapper
+from services.mapper.recording import Recorder, bad_events
+from services.mapper.settings import MapperSettings
+from services.mapper.taxonomy import Taxonomy, load_taxonomy
+from trimtab.artifacts.manifest import ArtifactError
+from trimtab.artifacts.store import provide
+from trimtab.bus.server import Endpoint, Handler
+from trimtab.contracts import subjects
+from trimtab.contracts.errors import CallerError
+from trimtab.contracts.headers import RequestContext
+from trimtab.contracts.mapping import MapReply, MapRequest
+from trimtab.contracts.samples import Readiness
+from trimtab.worker.service import Worker
+from trimtab.worker.settings import DeploymentSettings
+
+_ENDPOINT = "map"
+
+
+def build(deployment: DeploymentSettings, settings: MapperSettings) -> Worker:
+    """Return the mapper's worker; connects to nothing."""
+
+    async def load(worker: Worker) -> None:
+        taxonomy = await asyncio.to_thread(load_taxonomy, settings.taxonomy)
+        detectors = await asyncio.to_thread(load_detectors, settings.detectors, taxonomy)
+        recorder = Recorder()
+        recorder.publish()
+        problems = []
+        for reference in settings.components:
+            component, problem = await _model(worker, settings, reference, taxonomy)
+            problems += [problem] if problem else []
+            _serve(worker, settings, reference, (taxonomy, detectors, component), recorder)
+        if problems:
+            worker.feel(Readiness.DEGRADED, "; ".join(problems))
+
+    return Worker("mapper", "Maps outputs to canonical labels", deployment, settings, load)
+
+
+async def _model(
+    worker: Worker, settings: MapperSettings, reference: str, taxonomy: Taxonomy
+) -> tuple[Component | None, str]:
+    """Return a component's model, or None and why the rules must serve without it."""
+    cache = worker.deployment.home / "components"
+    try:
+        folder, _ = await provide(worker.connection, reference, cache, shipped(settings.shipped))
+        component = await asyncio.to_thread(load_component, folder)
+    except ArtifactError as error:
+        problem = error.detail
+    except nats.errors.Error as error:
+        problem = f"the artifact store does not answer ({type(error).__name__})"
+    else:
+        foreign = component.foreign_to(taxonomy)
+        if not foreign:
+            return component, ""
+        problem = foreign
+    worker.log.error("component_refused", component=reference, reason=problem)
+    return None, f"{reference} serves rules only: {problem}"
+
+
+def _serve(
+    worker: Worker,
+    settings: MapperSettings,
+    reference: str,
+    parts: tuple[Taxonomy, Detectors, Component | None],
+    recorder: Recorder,
+) -> None:
+    taxonomy, detectors, component = parts
+    mapper = Mapper(taxonomy, detectors, component, settings.confidence_threshold, worker.log)
+    if component is not None:
+        worker.loaded(reference, component.content_hash)
+    worker.identity.facts.update(mapper.versions())
+    worker.serve(
+        Endpoint(
+            _ENDPOINT,
+            subjects.mapping(reference),
+            MapRequest,
+            _handler(worker, reference, mapper, recorder),
+            reference,
+        )
+    )
+
+
+def _handler(worker: Worker, reference: str, mapper: Mapper, recorder: Recorder) -> Handler:
+    async def answer(request: MapRequest, context: RequestContext) -> MapReply:
+        # On the loop: a thread hop costs more than the work.
+        started = time.perf_counter()
+        try:
+            mapped = mapper.map(request)
+        except Exception as error:
+            recorder.refused(ours=not isinstance(error, CallerError))
+            raise
+        recorder.mapped(reference, mapped, time.perf_counter() - started)
+        for event in bad_events(mapped):
+            worker.sampler.bad(_ENDPOINT, reference, context.release, event)
+        return mapped.reply
+
+    return answer
