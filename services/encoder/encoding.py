@@ -21,7 +21,13 @@ from trimtab.contracts.errors import (
 )
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.tensor import Matrix
-from trimtab.telemetry import metrics
+from trimtab.telemetry.metrics import (
+    ENCODER_CACHE,
+    ENCODER_NORM,
+    ENCODER_OVERFLOW,
+    ENCODER_TEXTS,
+    ENCODER_TOKENS,
+)
 from trimtab.worker.batching import Batcher, take
 from trimtab.worker.sampler import Sampler
 
@@ -148,7 +154,7 @@ class Encoder:
         )
 
     def _note(self, mean_norm: float) -> None:
-        metrics.ENCODER_NORM.labels(self.component).set(mean_norm)
+        ENCODER_NORM.labels(self.component).set(mean_norm)
         self.sampler.identity.facts.update(
             mean_norm=mean_norm,
             cache_entries=len(self.cache),
@@ -157,10 +163,10 @@ class Encoder:
 
     def _count(self, reply: EncodeReply, release: str) -> None:
         texts = len(reply.token_counts)
-        metrics.ENCODER_TEXTS.labels(self.component).inc(texts)
-        metrics.ENCODER_TOKENS.labels(self.component).inc(sum(reply.token_counts))
-        metrics.ENCODER_CACHE.labels(self.component, "hit").inc(reply.cached)
-        metrics.ENCODER_CACHE.labels(self.component, "miss").inc(texts - reply.cached)
+        ENCODER_TEXTS.labels(self.component).inc(texts)
+        ENCODER_TOKENS.labels(self.component).inc(sum(reply.token_counts))
+        ENCODER_CACHE.labels(self.component, "hit").inc(reply.cached)
+        ENCODER_CACHE.labels(self.component, "miss").inc(texts - reply.cached)
         if reply.truncated:
             self._count_overflow("truncate", reply.truncated, release)
 
@@ -169,7 +175,7 @@ class Encoder:
             self._count_overflow("reject", 1, release)
 
     def _count_overflow(self, policy: str, count: int, release: str) -> None:
-        metrics.ENCODER_OVERFLOW.labels(self.component, policy).inc(count)
+        ENCODER_OVERFLOW.labels(self.component, policy).inc(count)
         self.sampler.bad(ENDPOINT, self.component, release, "token_overflow", count)
 
 

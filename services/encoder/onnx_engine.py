@@ -12,11 +12,6 @@ from services.encoder.component import Output
 from services.encoder.names import MASK, SENTENCE, TOKEN_IDS, TOKENS
 from trimtab.contracts.errors import ModelFailed
 
-try:
-    import onnxruntime
-except ImportError as error:
-    raise PackageMissing("onnxruntime", "encoder") from error
-
 _SLOW_FUSIONS = ["SkipLayerNormFusion"]
 """Fused, residual and layer norm take 51 us per node on this path, apart 11 us (measured)."""
 
@@ -35,7 +30,14 @@ class OnnxEngine:
         """Open a graph.
 
         Spinning is off: with it, a call of 4 ms took 61 ms while others used the cores (measured).
+
+        Raises:
+            PackageMissing: ONNX Runtime is not installed.
         """
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise PackageMissing("onnxruntime", "encoder") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -12,11 +12,6 @@ from services.encoder.component import Output
 from services.encoder.names import MASK, SENTENCE, TOKEN_IDS, TOKENS
 from trimtab.contracts.errors import ModelFailed
 
-try:
-    import openvino
-except ImportError as error:
-    raise PackageMissing("openvino", "encoder-openvino") from error
-
 
 @dataclass(frozen=True)
 class OpenVinoEngine:
@@ -31,7 +26,14 @@ class OpenVinoEngine:
 
         The precision is stated: left alone, OpenVINO computes in bf16 where the CPU has it, and the
         same index would be queried with other vectors on the next machine.
+
+        Raises:
+            PackageMissing: OpenVINO is not installed; it is optional.
         """
+        try:
+            import openvino
+        except ImportError as error:
+            raise PackageMissing("openvino", "encoder-openvino") from error
         core = openvino.Core()
         compiled = core.compile_model(
             core.read_model(model),

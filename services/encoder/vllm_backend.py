@@ -61,6 +61,7 @@ class VllmAddress:
             headers=headers,
             timeout=self.timeout_s,
             transport=transport,
+            trust_env=False,  # a proxy of the environment would catch the loopback address too
         )
 
 
