@@ -8,6 +8,8 @@ from rich.text import Text
 
 from trimtab.contracts.samples import Readiness, StatusReply, WorkerStatus
 
+_SERVING = frozenset({Readiness.READY, Readiness.DEGRADED})
+
 _STYLES = {
     Readiness.READY: "green",
     Readiness.DEGRADED: "yellow",
@@ -31,9 +33,12 @@ def convergence(status: StatusReply) -> dict[str, Any]:
 
 
 def healthy(status: StatusReply) -> bool:
-    """Return whether there are workers, all of them ready, heard of, and at the newest revision."""
-    ready = all(worker.readiness is Readiness.READY for worker in status.workers)
-    return bool(status.workers) and ready and bool(convergence(status)["converged"])
+    """Return whether there are workers, all of them serving, heard of, and at the newest revision.
+
+    A degraded worker serves; its reason is shown, and `trimtab doctor` warns of it.
+    """
+    serving = all(worker.readiness in _SERVING for worker in status.workers)
+    return bool(status.workers) and serving and bool(convergence(status)["converged"])
 
 
 def shape(status: StatusReply) -> dict[str, Any]:

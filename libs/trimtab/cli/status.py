@@ -31,7 +31,7 @@ def status(
 ) -> None:
     """Show every worker: readiness, versions, requests and errors of the last minute, p95.
 
-    Exit code 1 when a worker is not ready, silent, or behind the newest revision.
+    Exit code 1 when a worker does not serve yet or any more, is silent, or behind the newest revision.
     """
     url = nats_url(nats)
     if watch:

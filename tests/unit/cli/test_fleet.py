@@ -49,13 +49,14 @@ CASES = [
     Case("one lags", status(worker(), worker("b", revision=2)), ["b"], [], False),
     Case("one is not steered", status(worker(), worker("b", revision=0)), [], [], True),
     Case("one is silent", status(worker(), worker("b", silent=True, revision=1)), [], ["b"], False),
-    Case("one is degraded", status(worker(readiness=Readiness.DEGRADED)), [], [], False),
+    Case("one is degraded", status(worker(readiness=Readiness.DEGRADED)), [], [], True),
+    Case("one is starting", status(worker(readiness=Readiness.STARTING)), [], [], False),
     Case("nobody is there", status(), [], [], False),
 ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_health_needs_workers_that_are_ready_heard_of_and_up_to_date(case: Case) -> None:
+def test_health_needs_workers_that_serve_are_heard_of_and_up_to_date(case: Case) -> None:
     state = fleet.convergence(case.status)
 
     assert state["behind"] == case.behind
