@@ -22,7 +22,7 @@ from trimtab.supervisor.state import UpState
 
 pytestmark = pytest.mark.integration
 
-MODULES = "shutil,os,pathlib,tempfile,json"
+MODULES = "shutil,pathlib,tempfile,json"
 START_TIMEOUT_S = 300
 
 
