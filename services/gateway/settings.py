@@ -11,8 +11,13 @@ class GatewaySettings(WorkerSettings):
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
 
-    max_in_flight: int = Field(default=256, ge=1, le=100_000)
-    """Requests held at once, HTTP and NATS each; one more is answered 429 immediately."""
+    max_in_flight: int = Field(default=64, ge=1, le=100_000)
+    """Requests held at once, HTTP and NATS each; one more is answered 429 immediately.
+
+    More than the stages answer within the deadline only turns refusals into late answers: at four times
+    the capacity, 256 made 13-20 % of the requests miss their deadline of 2 s, 64 made 0-5 %, 32 none (measured
+    on 2 cores that had other work).
+    """
     api_host: str = "127.0.0.1"
     """Where the HTTP facade listens."""
     api_port: int = Field(default=8080, ge=0, le=65535)

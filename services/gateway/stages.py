@@ -1,5 +1,6 @@
 """One call to one stage: subject, span, clock and metric, so that the request path reads as a list."""
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -18,6 +19,9 @@ from trimtab.telemetry.traces import client_span
 
 M = TypeVar("M", bound=Message)
 
+CALLS_AT_ONCE = 16
+"""Of one request: a batch of 100 would else fill a stage alone and be shed by it, item by item."""
+
 
 @dataclass
 class Stages:
@@ -33,6 +37,7 @@ class Stages:
     """Milliseconds of each stage as the gateway saw it."""
     started: float = field(default_factory=time.perf_counter)
     """When the request began."""
+    _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CALLS_AT_ONCE))
 
     async def encode(self, request: EncodeRequest) -> EncodeReply:
         """Texts to vectors."""
@@ -69,8 +74,9 @@ class Stages:
     ) -> M:
         began = time.perf_counter()
         try:
-            with client_span(stage, component, self.context) as context:
-                return (await self.caller.call(subject, request, kind, context)).message
+            async with self._places:
+                with client_span(stage, component, self.context) as context:
+                    return (await self.caller.call(subject, request, kind, context)).message
         finally:
             took = time.perf_counter() - began
             self.timing_ms[stage] = self.timing_ms.get(stage, 0.0) + took * 1000
