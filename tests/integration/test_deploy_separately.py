@@ -75,10 +75,11 @@ async def _sample(apart: Apart, service: str) -> Sample:
         async with Client.connect(apart.server.url) as client, asyncio.timeout(READY_S):
             while alone.process is not None and alone.process.poll() is None:
                 for sample in await client.health():
-                    if sample.service == service and sample.readiness == Readiness.READY:
+                    if sample.service == service and sample.readiness != Readiness.STARTING:
+                        assert sample.readiness == Readiness.READY, sample.reason
                         return sample
     except TimeoutError:
-        pass
+        pass  # said below, with its log
     raise AssertionError(f"{service} is not ready\n{alone.log.read_text()[-4000:]}")
 
 
