@@ -43,6 +43,23 @@ class Linear:
 
 
 @dataclass(frozen=True, slots=True)
+class Lexical:
+    """The same over hashed features of a text's words."""
+
+    rows: Array
+    """(buckets, labels): a text has few buckets, so only few rows are read."""
+    bias: Array
+    """(labels,)."""
+    idf: Array
+    """(buckets,) inverse document frequencies."""
+
+    def logits(self, texts: Sequence[str]) -> Array:
+        """Return (n, labels)."""
+        found = [lexical.weighted(text, self.idf) for text in texts]
+        return np.stack([values @ self.rows[places] + self.bias for places, values in found])
+
+
+@dataclass(frozen=True, slots=True)
 class Anchors:
     """Vectors of known meaning, sorted by label: what a text is compared with."""
 
@@ -66,10 +83,8 @@ class Adapter:
     """Canonical labels, in index order."""
     dense: Linear
     """Over the encoder's vector."""
-    lexical: Linear
+    words: Lexical
     """Over hashed TF-IDF features."""
-    idf: Array
-    """(buckets,) inverse document frequencies."""
     descriptions: Anchors
     """One per label."""
     aliases: Anchors
@@ -109,7 +124,7 @@ def scores(adapter: Adapter, vectors: Array, texts: Sequence[str]) -> Array:
     example, examples = similarities(adapter.examples, vectors, count, floor=description)
     columns = {
         Feature.DENSE: log_softmax(vectors @ adapter.dense.weight.T + adapter.dense.bias),
-        Feature.LEXICAL: log_softmax(lexical_logits(adapter.lexical, adapter.idf, texts)),
+        Feature.LEXICAL: log_softmax(adapter.words.logits(texts)),
         Feature.DESCRIPTION: description * SHARPNESS,
         Feature.ALIAS: alias * SHARPNESS,
         Feature.EXAMPLE: example * SHARPNESS,
@@ -136,15 +151,6 @@ def similarities(
     sums = np.add.reduceat(np.exp(SHARPNESS * cosines), starts, axis=1)
     mean[:, present] = np.log(sums / sizes)
     return greatest, mean
-
-
-def lexical_logits(head: Linear, idf: Array, texts: Sequence[str]) -> Array:
-    """Return (n, labels) logits of the lexical head."""
-    rows = []
-    for text in texts:
-        places, values = lexical.weighted(text, idf)
-        rows.append(head.weight[:, places] @ values + head.bias)
-    return np.stack(rows).astype(np.float32)
 
 
 def log_softmax(logits: Array) -> Array:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from services.mapper.adapter import Adapter, Anchors, Feature, Linear
+from services.mapper.adapter import Adapter, Anchors, Feature, Lexical, Linear
 from services.mapper.calibration import Calibration
 from services.mapper.taxonomy import Taxonomy
 from trimtab.artifacts.manifest import (
@@ -121,8 +121,11 @@ def load_component(folder: Path) -> Component:
     adapter = Adapter(
         labels=tuple(card.labels),
         dense=Linear(_f32(tensors["dense.weight"]), _f32(tensors["dense.bias"])),
-        lexical=Linear(_f32(tensors["lexical.weight"]), _f32(tensors["lexical.bias"])),
-        idf=_f32(tensors["lexical.idf"]),
+        words=Lexical(
+            _f32(tensors["lexical.rows"]),
+            _f32(tensors["lexical.bias"]),
+            _f32(tensors["lexical.idf"]),
+        ),
         descriptions=_anchors(tensors, "descriptions"),
         aliases=_anchors(tensors, "aliases"),
         examples=_anchors(tensors, "examples"),
@@ -143,15 +146,17 @@ def save_component(
     tensors: dict[str, NDArray[Any]] = {
         "dense.weight": adapter.dense.weight.astype(np.float32),
         "dense.bias": adapter.dense.bias.astype(np.float32),
-        "lexical.weight": adapter.lexical.weight.astype(np.float16),
-        "lexical.bias": adapter.lexical.bias.astype(np.float32),
-        "lexical.idf": adapter.idf.astype(np.float32),
+        "lexical.rows": adapter.words.rows.astype(np.float16),
+        "lexical.bias": adapter.words.bias.astype(np.float32),
+        "lexical.idf": adapter.words.idf.astype(np.float32),
     }
     for kind in ("descriptions", "aliases", "examples"):
         anchors: Anchors = getattr(adapter, kind)
         tensors[f"{kind}.vectors"] = np.rint(anchors.vectors * _SCALE).astype(np.int8)
         tensors[f"{kind}.labels"] = anchors.labels.astype(np.int32)
-    (folder / HEAD).write_bytes(save(tensors))
+    # safetensors writes memory as it lies: scikit-learn's weights lie column by column.
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    (folder / HEAD).write_bytes(save(contiguous))
     name, _, version = reference.partition("@")
     metadata: dict[str, str | int | float | bool] = {
         "taxonomy": card.taxonomy,
@@ -198,7 +203,7 @@ def _misfit(tensors: dict[str, NDArray[Any]], card: AdapterCard) -> str | None:
     shapes: dict[str, tuple[int, ...]] = {
         "dense.weight": (labels, card.dimension),
         "dense.bias": (labels,),
-        "lexical.weight": (labels, card.buckets),
+        "lexical.rows": (card.buckets, labels),
         "lexical.bias": (labels,),
         "lexical.idf": (card.buckets,),
     }

@@ -17,6 +17,7 @@ from services.mapper.adapter import (
     Anchors,
     Array,
     Feature,
+    Lexical,
     Linear,
     log_softmax,
     scores,
@@ -167,11 +168,11 @@ def _heads(corpus: Corpus, recipe: Recipe) -> Adapter:
     idf = lexical.inverse_frequencies(texts, recipe.buckets)
     vectors = np.concatenate([part.vectors for part in known])
     count = len(corpus.labels)
+    words = _linear(_hashed(texts, idf), targets, count, recipe.lexical_strength)
     return Adapter(
         labels=corpus.labels,
         dense=_linear(vectors, targets, count, recipe.dense_strength),
-        lexical=_linear(_hashed(texts, idf), targets, count, recipe.lexical_strength),
-        idf=idf,
+        words=Lexical(np.ascontiguousarray(words.weight.T), words.bias, idf),
         descriptions=_anchored(corpus.descriptions),
         aliases=_anchored(corpus.aliases),
         examples=_anchored(corpus.examples),
@@ -204,8 +205,8 @@ def _linear(inputs: object, targets: Indices, labels: int, strength: float) -> L
     model = LogisticRegression(C=strength, tol=1e-3, max_iter=100).fit(inputs, targets)
     if len(model.classes_) != labels:
         raise ValueError("every label needs a description or an example")
-    weight, bias = model.coef_.astype(np.float32), model.intercept_.astype(np.float32)
-    return Linear(weight, bias)
+    weight = np.ascontiguousarray(model.coef_, dtype=np.float32)
+    return Linear(weight, model.intercept_.astype(np.float32))
 
 
 def _named(weights: Array) -> Mapping[Feature, float]:

@@ -155,7 +155,10 @@ def _graded(key: str, detector: Detector) -> Labels | None:
     return (severity.none_label,) if level in severity.none else labels
 
 
-_DENIAL = re.compile(r"(?:not|no|non|without|never|isn't|free of) (?P<rest>.+)")
+_DENIAL = re.compile(
+    r"(?:(?:\S+ ){0,2}(?:is|was|are|were|has|have|had|contains|\S+'s) )?"
+    r"(?:not|no|non|without|never|isn't|aren't|wasn't|free of) (?:an? |any |the )?(?P<rest>.+)"
+)
 _FOUND = re.compile(
     r"(?P<rest>.+?) (?:not|is not|was not|not present|absent|false)(?: (?:detected|found|present))?"
 )
@@ -163,7 +166,7 @@ _TAIL = re.compile(r" (?:detected|found|present|content|language|violation|viola
 
 
 def _denies(key: str, detector: Detector | None, taxonomy: Taxonomy) -> bool:
-    """Tell whether the name is a known name with a negation: ``not toxic``, ``no hate found``."""
+    """Tell whether a known name is denied: ``not toxic``, ``no hate found``, ``this is not spam``."""
     match = _DENIAL.fullmatch(key) or _FOUND.fullmatch(key)
     if match is None:
         return False

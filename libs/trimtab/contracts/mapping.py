@@ -94,10 +94,10 @@ class MapReply(Message, frozen=True, kw_only=True):
     decided_by: DecidedBy
     """Model, rules, or nobody."""
     fallback_reason: FallbackReason | None
-    """Why the model did not decide; None when it did."""
+    """Why the model did not decide in its turn; None when it did, or a declared rule was certain."""
     mode: MappingMode
     """Echo of the mode in force."""
     versions: dict[str, str]
-    """taxonomy, detectors, adapter and rules: ``name@version`` or a content hash each."""
+    """taxonomy, detectors, detector, adapter and rules: ``name@version+hash`` of each."""
     controls: dict[str, list[str]] = {}
     """Framework controls of the labels: framework -> control numbers."""

@@ -154,7 +154,7 @@ RERANKER_FIRST_CHANGED = Counter(
 
 MAPPER_REQUESTS = Counter(
     "mapper_requests_total",
-    "Mapping requests by status: success or error.",
+    "Mapping requests by status: success, error (ours) or invalid (the caller's fault).",
     ("detector", "status"),
     registry=REGISTRY,
 )
