@@ -6,7 +6,7 @@ Confidence intervals resample whole articles: passages of one article are no ind
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +66,21 @@ def make(rows: list[dict[str, str]], limit: int | None = None) -> Clozes:
         tuple(parts[1] for _, _, parts in usable),
         np.array([i for i, _, _ in usable]),
         np.array([article for _, article, _ in usable]),
+    )
+
+
+def thin(clozes: Clozes, passages: int) -> Clozes:
+    """Return the same queries among fewer passages: their own, and evenly spread others."""
+    own = set(clozes.source.tolist())
+    others = [row for row in range(len(clozes.passages)) if row not in own]
+    wanted = max(passages - len(own), 0)
+    chosen = np.linspace(0, len(others) - 1, min(wanted, len(others))).astype(int)
+    kept = sorted(own | {others[i] for i in chosen})
+    moved = {row: position for position, row in enumerate(kept)}
+    return replace(
+        clozes,
+        passages=tuple(clozes.passages[row] for row in kept),
+        source=np.array([moved[row] for row in clozes.source.tolist()]),
     )
 
 
