@@ -46,7 +46,8 @@ class Block:
 
 def blocks(path: Path) -> Iterator[Block]:
     """Yield every fenced code block."""
-    start, language, content = 0, "", []
+    start, language = 0, ""
+    content: list[str] = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         fence = _FENCE.match(line)
         if fence and start:

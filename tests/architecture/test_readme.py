@@ -58,7 +58,7 @@ def test_every_file_of_a_docker_command_of_the_readme_exists(command: Command) -
 @pytest.mark.parametrize("command", STARTS, ids=str)
 def test_every_starting_command_of_the_readme_is_known_with_its_options(command: Command) -> None:
     shown = subprocess.run(
-        [*_python("-m", "trimtab.cli"), *command.words[1:2], "--help"],
+        [Path(sys.executable).with_name("trimtab"), command.words[1], "--help"],
         capture_output=True,
         text=True,
         check=False,
@@ -84,11 +84,8 @@ def test_a_command_of_the_readme_succeeds(
     if command.program == "curl" and shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     text = _ADDRESS.sub(deployment.api, command.text)
-    typed = (
-        _python("-c", text)
-        if command.program == "script"
-        else ["bash", "-euo", "pipefail", "-c", text]
-    )
+    script = command.program == "script"
+    typed = [sys.executable, "-c", text] if script else ["bash", "-euo", "pipefail", "-c", text]
 
     ran = subprocess.run(
         typed,
@@ -102,10 +99,6 @@ def test_a_command_of_the_readme_succeeds(
 
     assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
     assert ran.stdout.strip() or "<<" in command.text, "a reader expects to see something"
-
-
-def _python(*arguments: str) -> list[str]:
-    return [sys.executable, *arguments]
 
 
 def _environment() -> dict[str, str]:

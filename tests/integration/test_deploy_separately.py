@@ -1,11 +1,13 @@
 """Every service runs from a folder that holds the library and itself, in a venv with its extra only.
 
-Together they are a deployment without a shared installation: they meet on NATS and nowhere else.
+Together they are a deployment without a shared installation: they meet on NATS and nowhere else, each under
+its own key with the least permissions.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +16,15 @@ import pytest_asyncio
 
 from tests.architecture.tree import SERVICES
 from tests.integration.alone import Alone, can_confine, make_core
-from trimtab.bus.local_server import LocalServer
+from tests.integration.guarded_server import GuardedServer, guarded_server
 from trimtab.client import Client
 from trimtab.contracts.documents import Document
 from trimtab.contracts.samples import Readiness, Sample
 
 pytestmark = [pytest.mark.drill, pytest.mark.asyncio(loop_scope="module")]
 
-READY_S = 120.0
+READY_S = 240.0
+"""Longest wait for a start: the encoder builds its model, and the machine may be busy."""
 _OF_OTHERS = {
     "encoder": ("faiss", "fastapi", "jsonschema_rs"),
     "retriever": ("onnxruntime", "fastapi", "jsonschema_rs"),
@@ -39,8 +42,8 @@ _HEAVY = ("torch", "vllm", "sentence_transformers", "typer", "pytest")
 class Apart:
     """Six services and the server between them."""
 
-    server: LocalServer
-    """NATS."""
+    server: GuardedServer
+    """NATS with ``deploy/nats/secure.conf``."""
     services: dict[str, Alone]
     """By name."""
     confined: bool
@@ -55,24 +58,26 @@ async def apart(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Apart
     core = make_core(folder / "core")
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda service: service.install(core), services.values()))
-    server = LocalServer(folder / "nats")
-    server.start()
     confined = can_confine()
-    try:
-        for service in services.values():
-            service.start(server.url, confined=confined)
-        yield Apart(server, services, confined)
-    finally:
-        for service in services.values():
-            service.stop()
-        server.stop()
+    with guarded_server(folder / "nats") as server:
+        try:
+            for name, service in services.items():
+                service.start(server.url, server.seeds[name], confined=confined)
+            yield Apart(server, services, confined)
+        finally:
+            for service in services.values():
+                service.stop()
+
+
+def _producer(apart: Apart) -> AbstractAsyncContextManager[Client]:
+    return Client.connect(apart.server.url, nkey_seed=apart.server.seeds["producer"])
 
 
 async def _sample(apart: Apart, service: str) -> Sample:
     """Return the service's health reply once it is ready; its log when it ended or is not."""
     alone = apart.services[service]
     try:
-        async with Client.connect(apart.server.url) as client, asyncio.timeout(READY_S):
+        async with _producer(apart) as client, asyncio.timeout(READY_S):
             while alone.process is not None and alone.process.poll() is None:
                 for sample in await client.health():
                     if sample.service == service and sample.readiness != Readiness.STARTING:
@@ -106,12 +111,12 @@ async def test_there_is_no_other_service_and_no_other_extra_around_it(
     assert foreign == []
 
 
-async def test_services_that_share_no_installation_answer_a_search_and_a_map(apart: Apart) -> None:
+async def test_services_that_share_nothing_but_nats_answer_a_search_and_a_map(apart: Apart) -> None:
     for service in SERVICES:
         await _sample(apart, service)
     document = Document(id="1", text="Rotate the signing key every ninety days.", title="Keys")
 
-    async with Client.connect(apart.server.url) as client:
+    async with _producer(apart) as client:
         stored = await client.put_documents("notes", [document], timeout_s=60)
         await client.wait_searchable(stored.sequence)
         found = await client.search("how often are keys changed", collection="notes", timeout_s=30)
@@ -120,6 +125,7 @@ async def test_services_that_share_no_installation_answer_a_search_and_a_map(apa
     assert [result.id for result in found.results] == ["1"]
     assert found.degraded == []
     assert mapped.answer.decided_by in ("model", "rules")
+    assert apart.server.violations() == [], "a role needs more than secure.conf allows"
 
 
 @pytest.mark.parametrize("service", SERVICES)
