@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.encoder.backend import EncoderBackend
+from services.encoder.build_process import build_apart
 from services.encoder.cache import TextCache
 from services.encoder.component import open_component
 from services.encoder.encoding import ENDPOINT, Encoder
@@ -83,7 +83,10 @@ class _Wiring:
             return backend, await asyncio.to_thread(lambda: backend.content_hash)
         components = worker.deployment.home / "components"
         folder, manifest = await provide(
-            worker.connection, self.settings.reference, components, _builder(report)
+            worker.connection,
+            self.settings.reference,
+            components,
+            lambda reference, into: build_apart(reference, into, report),
         )
         component = await asyncio.to_thread(open_component, folder, self.settings.threads)
         return component, manifest.hash
@@ -92,16 +95,6 @@ class _Wiring:
 def _reporter(worker: Worker) -> Callable[[str], None]:
     """Progress of a start is the reason why the worker is not ready yet."""
     return lambda line: worker.feel(Readiness.STARTING, line)
-
-
-def _builder(report: Callable[[str], None]) -> Callable[[str, Path], Path]:
-    def build_here(reference: str, into: Path) -> Path:
-        # Imported here: a worker that pulls a ready component needs no package that builds graphs.
-        from services.encoder.build import build_component
-
-        return build_component(reference, into, report)
-
-    return build_here
 
 
 def _connect(settings: EncoderSettings, report: Callable[[str], None]) -> "VllmBackend":

