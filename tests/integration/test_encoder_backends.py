@@ -1,23 +1,33 @@
 """One behaviour for every backend: the same suite over each profile and over a vLLM server."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from nats.aio.client import Client as NatsClient
 from numpy.typing import NDArray
 
+from services.encoder.app import build
 from services.encoder.backend import EncoderBackend
 from services.encoder.cache import EncodedText
 from services.encoder.compute import Job, compute
 from services.encoder.probe import LEAST_COSINE, off_unit, prove, row_norms
-from services.encoder.shipped import SHIPPED
+from services.encoder.settings import EncoderSettings
+from services.encoder.shipped import BY_VLLM, SHIPPED
+from services.encoder.spec import MINILM
 from services.encoder.tokenizer import Specials, fit
 from services.encoder.vllm_backend import VllmAddress, VllmBackend
 from services.encoder.weights import TOKENIZER, installed_folder
 from tests.integration import encoder_models
+from tests.integration.vllm_server import vllm_server
+from tests.workers import deployment, running
+from trimtab.bus.caller import Caller
+from trimtab.bus.local_server import LocalServer
+from trimtab.contracts import subjects
+from trimtab.contracts.encode import EncodeReply, EncodeRequest
 from trimtab.contracts.errors import InvalidText, TokenBudgetExceeded
+from trimtab.contracts.headers import RequestContext, now_ms
 
 TEXTS = (
     "How do I copy a whole directory tree?",
@@ -29,7 +39,7 @@ TEXTS = (
 )
 QUERY, ANSWER, UNRELATED = 0, 1, 2
 
-VLLM = "minilm-vllm@1"
+VLLM = BY_VLLM
 BATCH_TOLERANCE = {VLLM: 0.9995}
 """Least cosine of a vector to itself in a batch; the others make exactly the same bits."""
 
@@ -43,14 +53,18 @@ def reference(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def backend(reference: str) -> Iterator[EncoderBackend]:
+def vllm_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with vllm_server(tmp_path_factory.mktemp("vllm")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def backend(reference: str, request: pytest.FixtureRequest) -> Iterator[EncoderBackend]:
     if reference != VLLM:
         yield encoder_models.backend(reference)
         return
-    url = os.environ.get("TRIMTAB_TEST_VLLM_URL", "")
-    if not url:
-        pytest.skip("no vLLM server; `make test-vllm` starts one")
-    served = VllmBackend.connect(VllmAddress(url), "single_vector.minilm.384.v1", 256)
+    address = VllmAddress(request.getfixturevalue("vllm_url"))
+    served = VllmBackend.connect(address, MINILM, 256)
     yield served
     served.close()
 
@@ -171,13 +185,33 @@ def test_asking_for_token_vectors_does_not_change_the_vector(backend: EncoderBac
     assert without.tokens is None
 
 
-def test_vllm_counts_tokens_as_the_local_tokenizer_does(
-    backend: EncoderBackend, reference: str
+@pytest.mark.vllm
+def test_a_vllm_server_counts_tokens_as_the_tokenizer_file_does(vllm_url: str) -> None:
+    path = Path(str(installed_folder())) / TOKENIZER
+    remote = VllmBackend.connect(VllmAddress(vllm_url), MINILM, 256)
+    local = VllmBackend.connect(VllmAddress(vllm_url), MINILM, 256, path)
+
+    assert remote.tokenize(TEXTS) == local.tokenize(TEXTS)
+    assert remote.specials == local.specials
+    assert remote.content_hash == local.content_hash
+    remote.close()
+    local.close()
+
+
+@pytest.mark.vllm
+@pytest.mark.integration
+async def test_a_worker_serves_a_vllm_server_as_a_component_without_token_vectors(
+    vllm_url: str, nats_server: LocalServer, connection: NatsClient, tmp_path: Path
 ) -> None:
-    if reference != VLLM:
-        pytest.skip("compares the server's tokenizer with the file's")
-    from services.encoder.tokenizer import TextTokenizer
+    settings = EncoderSettings(vllm_url=vllm_url)
+    request = EncodeRequest(namespace=MINILM, texts=list(TEXTS[:3]), tokens=True)
+    context = RequestContext("r1", "public", now_ms() + 30_000)
 
-    local = TextTokenizer.load(Path(str(installed_folder())) / TOKENIZER)
+    async with running(build(deployment(nats_server, tmp_path), settings)) as worker:
+        subject = subjects.encode(settings.reference)
+        answer = await Caller(connection).call(subject, request, EncodeReply, context)
 
-    assert backend.tokenize(TEXTS) == [local.ids(text) for text in TEXTS]
+    assert (answer.component, list(worker.identity.components)) == (VLLM, [VLLM])
+    assert (answer.message.tokens, worker.identity.facts["token_vectors"]) == (None, 0)
+    exact = _encode(encoder_models.backend("minilm-fp32@1"), *TEXTS[:3])
+    assert np.einsum("ij,ij->i", answer.message.vectors.array(), exact).min() > 0.999
