@@ -146,7 +146,7 @@ class Pipeline:
             return None, None
         texts = [text_of(detector, part) for part in parts]
         try:
-            reply = await stages.encode(
+            reply = await stages.try_encode(
                 EncodeRequest(namespace=stages.release.namespace, texts=texts)
             )
         except TrimtabError as error:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from trimtab.bus.caller import Caller
@@ -18,6 +18,10 @@ from trimtab.telemetry.metrics import GATEWAY_STAGE_DURATION
 from trimtab.telemetry.traces import client_span
 
 M = TypeVar("M", bound=Message)
+
+RESERVE = 0.2
+"""Part of the time left that a stage which the answer can do without must leave, or it would take the answer
+with it: a frozen reranker answers nobody, and its callers learn that at the deadline they gave."""
 
 CALLS_AT_ONCE = 16
 """Of one request: a batch of 100 would else fill a stage alone and be shed by it, item by item."""
@@ -44,6 +48,12 @@ class Stages:
         subject = subjects.encode(self.release.encode)
         return await self._call("encode", subject, self.release.encode, request, EncodeReply)
 
+    async def try_encode(self, request: EncodeRequest) -> EncodeReply:
+        """Texts to vectors, giving up early enough to answer without them."""
+        subject = subjects.encode(self.release.encode)
+        early = self._early()
+        return await self._call("encode", subject, self.release.encode, request, EncodeReply, early)
+
     async def retrieve(self, request: RetrieveRequest) -> RetrieveReply:
         """Vector to candidates."""
         subject = subjects.retrieve(self.release.retrieve)
@@ -55,9 +65,9 @@ class Stages:
         return await self._call("score", subject, self.release.retrieve, request, ScoreReply)
 
     async def rerank(self, request: RerankRequest, component: str) -> RerankReply:
-        """Signals to a better order."""
+        """Signals to a better order, giving up early enough to answer in the order that they have."""
         subject = subjects.rerank(component)
-        return await self._call("rerank", subject, component, request, RerankReply)
+        return await self._call("rerank", subject, component, request, RerankReply, self._early())
 
     async def map(self, request: MapRequest) -> MapReply:
         """Output to labels."""
@@ -69,14 +79,24 @@ class Stages:
         self.timing_ms["total"] = (time.perf_counter() - self.started) * 1000
         return {stage: round(took, 3) for stage, took in self.timing_ms.items()}
 
+    def _early(self) -> RequestContext:
+        reserve_ms = int(RESERVE * max(0.0, self.context.remaining_ms()))
+        return replace(self.context, deadline_ms=self.context.deadline_ms - reserve_ms)
+
     async def _call(
-        self, stage: str, subject: str, component: str, request: Message, kind: type[M]
+        self,
+        stage: str,
+        subject: str,
+        component: str,
+        request: Message,
+        kind: type[M],
+        context: RequestContext | None = None,
     ) -> M:
         began = time.perf_counter()
         try:
             async with self._places:
-                with client_span(stage, component, self.context) as context:
-                    return (await self.caller.call(subject, request, kind, context)).message
+                with client_span(stage, component, context or self.context) as traced:
+                    return (await self.caller.call(subject, request, kind, traced)).message
         finally:
             took = time.perf_counter() - began
             self.timing_ms[stage] = self.timing_ms.get(stage, 0.0) + took * 1000
