@@ -213,6 +213,21 @@ async def test_the_gateway_writes_passages_and_the_retriever_reads_them(
         assert gateway.refused + retriever.refused == []
 
 
+async def test_the_operator_can_ask_what_the_doctor_asks(guarded: GuardedServer) -> None:
+    async with guarded.connected("gateway") as gateway, guarded.connected("encoder") as encoder:
+        await ensure(gateway.connection.jetstream(), docs_stream())
+        await ArtifactStore.open(encoder.connection)
+
+    async with guarded.connected("operator") as operator:
+        js = operator.connection.jetstream(timeout=2)
+        account = await js.account_info()
+        infos = [await js.stream_info(subjects.DOCS_STREAM)]
+        infos.append(await js.stream_info(f"OBJ_{subjects.ARTIFACT_BUCKET}"))
+
+        assert account.streams >= len(infos) == 2
+        assert operator.refused == []
+
+
 # --- what no role can do ---
 
 
