@@ -1,8 +1,7 @@
 """Wiring of the gateway: the pipeline behind NATS verbs and behind HTTP."""
 
-from services.gateway.bodies import Health
 from services.gateway.exchange import Exchange
-from services.gateway.health import aggregate
+from services.gateway.health import Health, aggregate
 from services.gateway.http import Facade, application
 from services.gateway.intake import Intake
 from services.gateway.listener import Listener

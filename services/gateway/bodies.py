@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from trimtab.contracts.documents import MAX_DOCUMENTS, Document
+from trimtab.contracts.documents import MAX_DOCUMENTS, MAX_TEXT_CHARS, Document
 from trimtab.contracts.errors import ErrorReply
 from trimtab.contracts.mapping import MAX_OUTPUT_CHARS, MapReply
 from trimtab.contracts.pipeline import MAX_BATCH
@@ -27,12 +27,34 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Base of the HTTP bodies."""
 
 
+class DocumentBody(Body, frozen=True, kw_only=True):
+    """One passage of ``POST /v1/documents``."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=256)]
+    """Unique within tenant and collection; sending it again replaces the passage."""
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARS)]
+    """What is searched and shown."""
+    title: Annotated[str, Meta(max_length=512)] = ""
+    """Heading; searched together with the text."""
+    article: Annotated[str, Meta(max_length=256)] = ""
+    """What it belongs to; the id when empty."""
+    tenant: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    """Who may find it; whoever sends it when it says nothing, so that nothing becomes public unasked."""
+    metadata: dict[str, str] = {}
+    """Stored and returned, not searched."""
+
+    def owned_by(self, sender: str) -> Document:
+        """Return the passage with an owner."""
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        return Document(**{**fields, "tenant": self.tenant or sender})
+
+
 class DocumentsBody(Body, frozen=True, kw_only=True):
     """``POST /v1/documents``."""
 
     collection: CollectionName
     """Where to."""
-    documents: Annotated[list[Document], Meta(min_length=1, max_length=MAX_DOCUMENTS)]
+    documents: Annotated[list[DocumentBody], Meta(min_length=1, max_length=MAX_DOCUMENTS)]
     """1 to 64 passages."""
 
 
@@ -208,31 +230,3 @@ class Problem(Body, frozen=True, kw_only=True):
     """Whether the same request may succeed a moment later."""
     request_id: str
     """For the logs of every stage."""
-
-
-class ServiceHealth(Body, frozen=True, kw_only=True):
-    """One worker in ``/health``."""
-
-    instance: str
-    readiness: str
-    reason: str
-    version: str
-    components: dict[str, str]
-    facts: dict[str, float | int | str]
-
-
-class Health(Body, frozen=True, kw_only=True):
-    """Answer of ``GET /health``."""
-
-    status: Literal["healthy", "degraded", "down"]
-    """healthy: every service has a ready worker; degraded: the pipeline answers without one; down: it cannot."""
-    version: str
-    release: str
-    revision: int
-    components: dict[str, str]
-    """Component of each stage in the release that serves."""
-    index_size: int
-    """Passages searchable, summed over the collections of the fullest retriever."""
-    services: dict[str, list[ServiceHealth]]
-    missing: list[str]
-    """Services without a ready worker."""

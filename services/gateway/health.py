@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Literal
 
-from services.gateway.bodies import Health, ServiceHealth
+from services.gateway.bodies import Body
 from trimtab.contracts.samples import Readiness, Sample
 from trimtab.control.state import Controls
 
@@ -16,6 +17,34 @@ _SERVING = frozenset({Readiness.READY, Readiness.DEGRADED})
 
 PASSAGES = "passages"
 """Fact of a retriever: passages searchable over all its collections."""
+
+
+class ServiceHealth(Body, frozen=True, kw_only=True):
+    """One worker in ``/health``."""
+
+    instance: str
+    readiness: str
+    reason: str
+    version: str
+    components: dict[str, str]
+    facts: dict[str, float | int | str]
+
+
+class Health(Body, frozen=True, kw_only=True):
+    """Answer of ``GET /health``."""
+
+    status: Literal["healthy", "degraded", "down"]
+    """healthy: every service has a ready worker; degraded: the pipeline answers without one; down: it cannot."""
+    version: str
+    release: str
+    revision: int
+    components: dict[str, str]
+    """Component of each stage in the release that serves."""
+    index_size: int
+    """Passages searchable, summed over the collections of the fullest retriever."""
+    services: dict[str, list[ServiceHealth]]
+    missing: list[str]
+    """Services without a ready worker."""
 
 
 def aggregate(samples: Sequence[Sample], controls: Controls | None, version: str) -> Health:

@@ -14,7 +14,6 @@ from services.gateway.bodies import (
     DocumentsBody,
     EmbeddingsAnswer,
     EmbeddingsBody,
-    Health,
     MapBatchBody,
     MapBatchResult,
     MapBatchResults,
@@ -25,6 +24,7 @@ from services.gateway.bodies import (
 )
 from services.gateway.embedding import embed
 from services.gateway.exchange import Exchange, json_response, request_id_of
+from services.gateway.health import Health
 from services.gateway.intake import Intake
 from services.gateway.pipeline import Pipeline
 from services.gateway.problems import refused
@@ -122,7 +122,8 @@ class Facade:
         """Add or replace passages; answered once they are durable."""
 
         async def handle(body: DocumentsBody, context: RequestContext) -> PutReply:
-            put = PutDocuments(collection=body.collection, documents=body.documents)
+            owned = [document.owned_by(context.tenant) for document in body.documents]
+            put = PutDocuments(collection=body.collection, documents=owned)
             return await self._intake.put(put, self._pipeline.stages(context))
 
         return await self._exchange.answer(

@@ -13,7 +13,6 @@ from services.gateway.bodies import (
     DocumentsBody,
     EmbeddingsAnswer,
     EmbeddingsBody,
-    Health,
     MapBatchBody,
     MapBatchResults,
     MapBody,
@@ -23,6 +22,7 @@ from services.gateway.bodies import (
     RerankBody,
 )
 from services.gateway.exchange import MAX_TIMEOUT_MS, NAME_PATTERN, REQUEST_ID, TENANT, TIMEOUT
+from services.gateway.health import Health
 from services.gateway.problems import MEDIA_TYPE, STATUSES
 from trimtab.contracts.documents import PutReply
 from trimtab.contracts.pipeline import SearchReply, SearchRequest
