@@ -170,7 +170,7 @@ def shipped(components: Path) -> Callable[[str, Path], Path]:
 
     def find(reference: str, _into: Path) -> Path:
         folder = components / reference
-        if folder.parent != components or not folder.is_dir():
+        if folder.resolve().parent != components.resolve() or not folder.is_dir():
             raise ArtifactMissing(f"mapper component {reference}")
         return folder
 

@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import pytest
+
+from services.mapper.document import DefinitionInvalid
+from services.mapper.taxonomy import LABEL_NAME, load_taxonomy
+from tests.unit.mapper.shipped import taxonomy, written
+from trimtab.contracts.mapping import UNKNOWN
+
+SMALL = """\
+name: small
+version: "1"
+frameworks: {SOC2: '^CC[1-9]\\.\\d$'}
+families:
+  HARM:
+    description: Harm.
+    controls: {SOC2: [CC7.2]}
+    labels:
+      HARM.Hate: {description: Hatred of a group., aliases: [hate speech]}
+      HARM.Threat: {description: A threat., controls: {SOC2: [CC7.4]}}
+  OTHER:
+    description: The rest.
+    labels:
+      OTHER.Unknown: {description: Nobody knows., vague: true}
+"""
+
+
+def changed(folder: Path, old: str, new: str) -> Path:
+    assert old in SMALL
+    return written(folder, "small.yaml", SMALL.replace(old, new))
+
+
+def test_the_shipped_taxonomy_has_six_families_or_more_and_about_fifty_labels() -> None:
+    families = {name.split(".")[0] for name in taxonomy().labels}
+
+    assert len(families) >= 6
+    assert 45 <= len(taxonomy().labels) <= 65
+    assert UNKNOWN in taxonomy().labels
+
+
+def test_every_shipped_label_is_named_described_and_bears_on_a_control() -> None:
+    for label in taxonomy().labels.values():
+        assert LABEL_NAME.fullmatch(label.name)
+        assert len(label.description) >= 20 or label.vague
+        assert label.aliases or label.name == UNKNOWN
+        assert label.controls or label.vague
+
+
+def test_a_label_without_controls_of_its_own_has_those_of_its_family(tmp_path: Path) -> None:
+    found = load_taxonomy(written(tmp_path, "small.yaml", SMALL))
+
+    assert found.labels["HARM.Hate"].controls == {"SOC2": ("CC7.2",)}
+    assert found.labels["HARM.Threat"].controls == {"SOC2": ("CC7.4",)}
+    assert found.controls_of(("HARM.Threat", "HARM.Hate")) == {"SOC2": ["CC7.4", "CC7.2"]}
+
+
+def test_a_label_is_found_by_alias_and_by_its_own_name_in_any_spelling(tmp_path: Path) -> None:
+    found = load_taxonomy(written(tmp_path, "small.yaml", SMALL))
+
+    assert found.by_name["hate speech"] == "HARM.Hate"
+    assert found.by_name["harm hate"] == "HARM.Hate"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        pytest.param("version:", "vresion:", "vresion: unknown key", id="unknown key"),
+        pytest.param("A threat.", "A threat., alias: [x]", "alias: unknown key", id="unknown in label"),
+        pytest.param("A threat.", "A threat., aliases: [Hate_Speech]", "already means", id="two meanings"),
+        pytest.param("A threat.", "A threat., aliases: ['--']", "no letters", id="empty alias"),
+        pytest.param("[CC7.2]", "[CC7.22]", "no control number", id="malformed control"),
+        pytest.param("{SOC2: [CC7.2]}", "{SOX: [CC7.2]}", "unknown framework", id="unknown framework"),
+        pytest.param("HARM.Hate:", "harm.hate:", "must be called", id="malformed label"),
+        pytest.param("HARM.Hate:", "OTHER.Hate:", "must be called HARM", id="label of another family"),
+        pytest.param("OTHER.Unknown:", "OTHER.Rest:", "OTHER.Unknown is missing", id="no unknown"),
+        pytest.param("Hatred of a group.", "''", "non-empty text", id="no description"),
+    ],
+)  # fmt: skip
+def test_a_wrong_taxonomy_is_refused_with_file_and_key(
+    tmp_path: Path, old: str, new: str, problem: str
+) -> None:
+    with pytest.raises(DefinitionInvalid, match=rf"small\.yaml.*{problem}"):
+        load_taxonomy(changed(tmp_path, old, new))
+
+
+def test_the_hash_follows_the_content_and_not_the_version(tmp_path: Path) -> None:
+    original = load_taxonomy(written(tmp_path, "small.yaml", SMALL))
+    renumbered = load_taxonomy(changed(tmp_path, 'version: "1"', 'version: "2"'))
+    rewritten = load_taxonomy(changed(tmp_path, "Hatred of a group.", "Hatred of groups."))
+
+    assert renumbered.hash == original.hash
+    assert rewritten.hash != original.hash
+    assert original.reference == f"small@1+{original.hash}"
