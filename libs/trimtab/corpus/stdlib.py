@@ -30,9 +30,14 @@ def documents(modules: Iterable[str] | None = None) -> Iterator[Document]:
         ValueError: a name is no public module of the standard library.
     """
     library = StandardLibrary()
+    # `unittest.main` is a class of one module and the name of another: the parent comes first and keeps it.
+    seen: set[str] = set()
     for module in _chosen(library.names(), modules):
         for member in members_of(library, module):
-            yield _document(module, member)
+            document = _document(module, member)
+            if document.id not in seen:
+                seen.add(document.id)
+                yield document
 
 
 def members_of(library: StandardLibrary, module: str) -> Iterator[Member]:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from trimtab.corpus import aliases
 from trimtab.corpus.member import Kind, Member
 
 _FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -51,9 +52,12 @@ def read(name: str, source: bytes, *, is_package: bool) -> ModuleSyntax:
     with warnings.catch_warnings(action="ignore"):
         tree = ast.parse(source)
     body = list(_flat(tree.body))
+    members = list(_module_members(tree, body))
+    members += aliases.members(body, members)
+    members.sort(key=lambda member: member.line or 0)
     return ModuleSyntax(
         name=name,
-        members=tuple(replace(member, source=name) for member in _module_members(tree, body)),
+        members=tuple(replace(member, source=name) for member in members),
         reexports=tuple(_reexports(body, name if is_package else name.rpartition(".")[0])),
         exported=_exported(body),
     )
