@@ -64,6 +64,15 @@ def cpu_seconds(pid: int) -> float:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def resident_bytes(pid: int) -> int:
+    """Return a process's resident memory, shared pages counted in full.
+
+    Raises:
+        OSError: the process is gone, or there is no /proc.
+    """
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def _cores() -> int:
     return os.cpu_count() or 1
 
