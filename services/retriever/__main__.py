@@ -1,15 +1,19 @@
 """``python -m services.retriever``."""
 
 import os
+import sys
 
-# Before NumPy and faiss load: their own threads would spin on the core that the event loop needs.
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+# Before NumPy, faiss and bm25s load: threads of their own would take the core that the event loop needs.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "DISABLE_TQDM"):
     os.environ.setdefault(name, "1")
 
-from services.retriever.app import build  # noqa: E402
-from services.retriever.settings import RetrieverSettings  # noqa: E402
-from trimtab.worker.service import run  # noqa: E402
-from trimtab.worker.settings import DeploymentSettings  # noqa: E402
+try:
+    from services.retriever.app import build
+    from services.retriever.settings import RetrieverSettings
+    from trimtab.worker.service import run
+    from trimtab.worker.settings import DeploymentSettings
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing.name} is not installed; run: pip install 'trimtab[retriever]'")
 
 if __name__ == "__main__":
     run(lambda: build(DeploymentSettings.load(), RetrieverSettings.load()))

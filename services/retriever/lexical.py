@@ -1,10 +1,13 @@
 """The lexical half: BM25 over term ids, built whole by bm25s and then only read.
 
 bm25s computes every (term, passage) score at build time (Lù, 2024); this module keeps these columns and
-finds the best passages by MaxScore (Turtle and Flood, 1995): a common term's long column is not
-walked once it can no longer lift a new passage into the result. Exact, as the tests show.
+walks them rarest first, in the manner of MaxScore (Turtle and Flood, 1995): a column that cannot lift a
+new passage into the result is only looked up for the passages already met. So is, once there are enough
+of these, the column of a term that stands in more than every twentieth passage: a passage that shares
+nothing but such words with the query is no candidate.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,11 +20,18 @@ from services.retriever.visibility import VisibleSet
 
 Slots = NDArray[np.int64]
 Scores = NDArray[np.float32]
+Rows = NDArray[np.int32]
 Terms = Sequence[int]
 """Term ids of one passage, repeats kept."""
 
-_LONG_COLUMN = 2048
+_LONG_COLUMN = 1024
 """Postings from which it pays to ask whether a column must be walked at all."""
+
+_WALK_FACTOR = 16
+"""A binary search in a column costs about as much as walking that many of its postings."""
+
+_COMMON_SHARE = 0.05
+"""A term in more passages than that finds none by itself, if rarer ones found enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +48,47 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    rows: NDArray[np.int32]
+    rows: Rows
     scores: Scores
-    weight: float
     upper: float
+
+
+class _Walk:
+    """What was met so far; the scores stand in the index's scratch row."""
+
+    def __init__(self, columns: list[_Column]) -> None:
+        self.rest = columns
+        """Columns not walked, by descending upper bound."""
+        self.touched: list[Rows] = []
+        """Rows of the scratch that are not 0 any more."""
+        self.count = 0
+        """Rows met that may come out."""
+        self._seen: list[Rows] = [np.empty(0, dtype=np.int32)]
+
+    def add(self, touched: Rows, seen: Rows) -> None:
+        """Account for the next column: the rows it met first, and those of them that may come out."""
+        self.rest = self.rest[1:]
+        self.touched.append(touched)
+        self._seen.append(seen)
+        self.count += len(seen)
+
+    def settled(self, scratch: Scores, limit: int) -> bool:
+        """Whether a row not met yet can no longer come among the best ``limit``; that many were met."""
+        return _least(scratch[np.concatenate(self._seen)], limit) > self._still_to_come
+
+    def hopeful(self, scratch: Scores, limit: int) -> Rows:
+        """Return the rows met that may come among the best ``limit``."""
+        seen = np.concatenate(self._seen)
+        if len(seen) <= limit:
+            return seen
+        partial = scratch[seen]
+        hopeful: Rows = seen[partial + self._still_to_come >= _least(partial, limit)]
+        return hopeful
+
+    @property
+    def _still_to_come(self) -> float:
+        # A little more than the sum, so that rounding never cuts off an equal.
+        return 1.0001 * sum(column.upper for column in self.rest)
 
 
 class LexicalIndex:
@@ -72,26 +119,23 @@ class LexicalIndex:
     def search(self, terms: Terms, limit: int, visible: VisibleSet, others: Slots) -> Matches:
         """Return the ``limit`` best visible passages, and the scores of ``others`` for the same terms.
 
-        Terms it does not know score nothing; a term that is repeated counts as often.
+        Terms it does not know score nothing; a term that is repeated counts as often. Scores are exact.
         """
         columns = self._columns(terms)
         rows, asked = self._row_numbers(others)
         if not columns:
-            return Matches(
-                np.empty(0, dtype=np.int64),
-                np.empty(0, dtype=np.float32),
-                np.zeros(len(others), dtype=np.float32),
-            )
-        candidates, walked = self._walk(columns, limit, visible)
-        rest = columns[walked:]
-        scores = self._scratch[candidates] + _look_up(rest, candidates)
-        other_scores = np.where(asked, self._scratch[rows] + _look_up(rest, rows), 0.0)
-        for column in columns[:walked]:
-            self._scratch[column.rows] = 0.0
+            return Matches(_no_slots(), _no_scores(), np.zeros(len(others), dtype=np.float32))
+        walk = self._walk(columns, limit, visible)
+        candidates = walk.hopeful(self._scratch, limit)
+        scores = self._complete(walk, np.concatenate([candidates, rows]))
+        other_scores = np.where(asked, scores[len(candidates) :], np.float32(0.0))
+        scores = scores[: len(candidates)]
+        self._reset(walk.touched)
+        if len(candidates) > limit:
+            best = scores >= _least(scores, limit)
+            candidates, scores = candidates[best], scores[best]
         order = np.lexsort((candidates, -scores))[:limit]
-        return Matches(
-            self._slots[candidates[order]], scores[order], other_scores.astype(np.float32)
-        )
+        return Matches(self._slots[candidates[order]], scores[order], other_scores)
 
     def _build(self, documents: Sequence[Terms], vocabulary: int, plan: LexicalPlan) -> None:
         model = bm25s.BM25(k1=plan.k1, b=plan.b, method="lucene")
@@ -103,60 +147,75 @@ class LexicalIndex:
         self._values = built["data"].astype(np.float32)
 
     def _columns(self, terms: Terms) -> list[_Column]:
-        known, counts = np.unique(np.asarray(terms, dtype=np.int64), return_counts=True)
         columns = []
-        for term, count in zip(known.tolist(), counts.tolist(), strict=True):
+        for term, count in Counter(terms).items():
             if term >= len(self._upper) or self._upper[term] <= 0.0:
                 continue
             start, end = self._pointers[term], self._pointers[term + 1]
-            upper = float(self._upper[term]) * count
-            columns.append(_Column(self._rows[start:end], self._values[start:end], count, upper))
+            scores = self._values[start:end]
+            if count > 1:
+                scores = np.float32(count) * scores
+            upper = count * float(self._upper[term])
+            columns.append(_Column(self._rows[start:end], scores, upper))
         columns.sort(key=lambda column: -column.upper)
         return columns
 
-    def _walk(
-        self, columns: list[_Column], limit: int, visible: VisibleSet
-    ) -> tuple[NDArray[np.int32], int]:
-        """Add up columns, rarest first; return the visible rows met and how many columns were walked."""
-        left = np.cumsum([0.0] + [column.upper for column in reversed(columns)])[::-1]
-        found: list[NDArray[np.int32]] = []
-        for number, column in enumerate(columns):
-            if len(column.rows) >= _LONG_COLUMN and self._settled(
-                found, limit, float(left[number])
-            ):
-                return _joined(found), number
-            fresh = column.rows[self._scratch[column.rows] == 0.0]
-            self._scratch[column.rows] += np.float32(column.weight) * column.scores
+    def _walk(self, columns: list[_Column], limit: int, visible: VisibleSet) -> _Walk:
+        """Add up columns, rarest first, until no other passage can, or should, come in."""
+        walk = _Walk(columns)
+        for column in columns:
+            if walk.count >= limit and self._may_skip(column, walk, limit):
+                break
+            known = self._scratch[column.rows]
+            fresh = column.rows[known == 0.0]
+            self._scratch[column.rows] = known + column.scores
+            seen = fresh
             if not visible.everything:
-                fresh = fresh[visible.contains(self._slots[fresh])]
-            found.append(fresh)
-        return _joined(found), len(columns)
+                seen = fresh[visible.contains(self._slots[fresh])]
+            walk.add(fresh, seen)
+        return walk
 
-    def _settled(self, found: list[NDArray[np.int32]], limit: int, left: float) -> bool:
-        """Whether a passage not met yet can no longer come among the best ``limit``."""
-        if sum(map(len, found)) < limit:
+    def _complete(self, walk: _Walk, rows: Rows) -> Scores:
+        """Return the full scores of ``rows``: short columns are added up, long ones looked up."""
+        looked_up = np.zeros(len(rows), dtype=np.float32)
+        for column in walk.rest:
+            if len(column.rows) < _WALK_FACTOR * len(rows):
+                self._scratch[column.rows] += column.scores
+                walk.touched.append(column.rows)
+            else:
+                at = np.minimum(np.searchsorted(column.rows, rows), len(column.rows) - 1)
+                looked_up += np.where(column.rows[at] == rows, column.scores[at], np.float32(0.0))
+        scores: Scores = self._scratch[rows] + looked_up
+        return scores
+
+    def _reset(self, touched: list[Rows]) -> None:
+        if sum(map(len, touched)) > len(self._scratch) // 8:
+            self._scratch.fill(0.0)
+        else:
+            for rows in touched:
+                self._scratch[rows] = 0.0
+
+    def _may_skip(self, column: _Column, walk: _Walk, limit: int) -> bool:
+        if len(column.rows) < _LONG_COLUMN:
             return False
-        scores = self._scratch[_joined(found)]
-        return bool(np.partition(scores, -limit)[-limit] > left)
+        common = len(column.rows) > _COMMON_SHARE * self.size
+        return common or walk.settled(self._scratch, limit)
 
-    def _row_numbers(self, slots: Slots) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def _row_numbers(self, slots: Slots) -> tuple[Rows, NDArray[np.bool_]]:
         """Return the row of each slot (0 where there is none) and whether it has one."""
         if not len(self._slots):
-            return np.zeros(len(slots), dtype=np.int64), np.zeros(len(slots), dtype=np.bool_)
+            return np.zeros(len(slots), dtype=np.int32), np.zeros(len(slots), dtype=np.bool_)
         rows = np.minimum(np.searchsorted(self._slots, slots), len(self._slots) - 1)
-        return rows, self._slots[rows] == slots
+        return rows.astype(np.int32), self._slots[rows] == slots
 
 
-def _look_up(columns: list[_Column], rows: NDArray[np.integer]) -> Scores:
-    """Return what columns that were not walked add to each of ``rows``."""
-    total = np.zeros(len(rows), dtype=np.float32)
-    for column in columns:
-        at = np.minimum(np.searchsorted(column.rows, rows), len(column.rows) - 1)
-        total += np.where(
-            column.rows[at] == rows, column.scores[at] * np.float32(column.weight), 0.0
-        )
-    return total
+def _least(scores: Scores, limit: int) -> float:
+    return float(np.partition(scores, -limit)[-limit])
 
 
-def _joined(parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
+def _no_slots() -> Slots:
+    return np.empty(0, dtype=np.int64)
+
+
+def _no_scores() -> Scores:
+    return np.empty(0, dtype=np.float32)

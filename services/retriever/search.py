@@ -133,11 +133,11 @@ def _candidates(
     near = collection.nearest(vector, depth, visible, nprobe)
     clock.lap("dense")
     match = collection.matches(terms(request.text, stem), depth, visible, near.slots)
-    added = ~np.isin(match.slots, near.slots)
+    known = set(near.slots.tolist())
+    added = np.array([slot not in known for slot in match.slots.tolist()], dtype=np.bool_)
     lexical_slots = match.slots[added]
     slots = np.concatenate([near.slots, lexical_slots])
-    lexical_cosine = collection.vectors(lexical_slots) @ vector
-    cosine = np.concatenate([near.cosines, lexical_cosine])
+    cosine = np.concatenate([near.cosines, collection.vectors(lexical_slots) @ vector])
     bm25 = np.concatenate([match.others, match.scores[added]])
     pool = _Pool(slots, fuse(cosine, bm25, plan.fusion), cosine, bm25)
     clock.lap("lexical")

@@ -14,10 +14,8 @@ _RUN = re.compile(r"\w+(?:[.\-]\w+)*")
 """A word, or words joined by dots or dashes without a space: ``os.path``, ``built-in``, ``3.11``."""
 
 _SEPARATORS = re.compile(r"[.\-]")
-_ATOM = re.compile(
-    r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+",
-)
-"""One part of an identifier: a camel hump, an acronym, a number, or letters of another script."""
+_ATOM = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+|[^\W\d_a-zA-Z]+\d*")
+"""One part of an identifier: a camel hump, an acronym, or letters of another script, with its digits."""
 
 Stem = Callable[[str], str]
 

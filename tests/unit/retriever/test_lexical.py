@@ -1,5 +1,7 @@
 """BM25 against bm25s itself: the pruned search must be exact."""
 
+from typing import Any
+
 import bm25s
 import numpy as np
 import pytest
@@ -51,6 +53,7 @@ def test_best_passages_are_those_of_bm25s(
     slots = np.arange(count, dtype=np.int64)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lexical, "_LONG_COLUMN", long_column)
+        patch.setattr(lexical, "_COMMON_SHARE", 1.0)
 
         index = LexicalIndex(slots, documents, VOCABULARY, PLAN)
         found = index.search(query, limit, everybody(count), slots)
@@ -83,6 +86,7 @@ def test_a_filter_leaves_the_best_of_the_visible_passages(
     mine = np.array([owner in ("public", "acme") for owner in owners])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lexical, "_LONG_COLUMN", long_column)
+        patch.setattr(lexical, "_COMMON_SHARE", 1.0)
 
         index = LexicalIndex(np.arange(count, dtype=np.int64), documents, VOCABULARY, PLAN)
         found = index.search(query, 5, visibility.of("acme"), np.empty(0, dtype=np.int64))
@@ -92,28 +96,46 @@ def test_a_filter_leaves_the_best_of_the_visible_passages(
     assert found.scores == pytest.approx(expected, abs=1e-4)
 
 
-def test_common_terms_are_not_walked_once_they_cannot_lift_anybody(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("share", "rare", "walked"),
+    [
+        pytest.param(1.0, 20, 1, id="settled"),
+        pytest.param(1.0, 9, 2, id="too-few-found-by-the-rare-term"),
+        pytest.param(0.05, 12, 1, id="common-word"),
+    ],
+)
+def test_a_common_terms_column_is_only_looked_up_once_rarer_ones_found_enough(
+    share: float, rare: int, walked: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    documents = [[0] * 1 + ([1] if number < 20 else [2]) for number in range(4000)]
+    documents = [[0, 1] if number < rare else [0, 2] for number in range(4000)]
     index = LexicalIndex(np.arange(4000, dtype=np.int64), documents, 3, PLAN)
-    walked: list[int] = []
+    columns: list[int] = []
     original = LexicalIndex._walk
 
-    def spy(self: LexicalIndex, *args: object) -> object:
-        rows, columns = original(self, *args)  # type: ignore[arg-type]
-        walked.append(columns)
-        return rows, columns
+    def spy(self: LexicalIndex, *args: Any) -> Any:
+        walk = original(self, *args)
+        columns.append(len(args[0]) - len(walk.rest))
+        return walk
 
     monkeypatch.setattr(LexicalIndex, "_walk", spy)
+    monkeypatch.setattr(lexical, "_COMMON_SHARE", share)
 
     found = index.search([0, 1], 10, everybody(4000), np.array([7, 3999], dtype=np.int64))
 
-    assert walked == [1]
+    assert columns == [walked]
     assert found.slots.tolist() == list(range(10))
-    full = oracle([list(d) for d in documents], [0, 1])
+    full = oracle(documents, [0, 1])
     assert found.scores == pytest.approx(full[:10], abs=1e-4)
     assert found.others == pytest.approx(full[[7, 3999]], abs=1e-4)
+
+
+def test_a_query_of_common_words_alone_still_fills_the_pool() -> None:
+    documents = [[0, 1] if number % 2 else [0] for number in range(3000)]
+    index = LexicalIndex(np.arange(3000, dtype=np.int64), documents, 2, PLAN)
+
+    found = index.search([0, 1], 50, everybody(3000), np.empty(0, dtype=np.int64))
+
+    assert found.slots.tolist() == list(range(1, 100, 2))
 
 
 def test_slots_need_not_be_dense_and_unknown_ones_score_zero() -> None:

@@ -24,13 +24,18 @@ from services.retriever.terms import english_stemmer, terms
         ),
         pytest.param(
             "os.path_join.x2",
-            ["os.path_join.x2", "os", "path_join", "path", "join", "x2", "x", "2"],
+            ["os.path_join.x2", "os", "path_join", "path", "join", "x2"],
             id="dotted-and-snake",
         ),
         pytest.param(
             "ThreadPoolExecutor",
             ["threadpoolexecutor", "thread", "pool", "executor"],
             id="camel-case",
+        ),
+        pytest.param(
+            "urlsafe_b64decode",
+            ["urlsafe_b64decode", "urlsaf", "b64", "decod"],
+            id="digits-stay-with-their-letters",
         ),
         pytest.param("HTTPServer", ["httpserver", "http", "server"], id="acronym-then-word"),
         pytest.param("__init__", ["__init__", "init"], id="dunder"),
