@@ -3,7 +3,8 @@
 import msgspec
 import numpy as np
 
-from trimtab.contracts.component import ControlState, Release
+from tests.contracts.control_examples import control_examples
+from trimtab.contracts.component import Release
 from trimtab.contracts.documents import (
     Document,
     IndexedPassage,
@@ -254,10 +255,7 @@ def _state() -> list[msgspec.Struct]:
         namespace=_SPACE,
         settings={"retriever.nprobe": 8, "mapper.enabled": True, "mapper.threshold": 0.5},
     )
-    state = ControlState(
-        operation="op-1", stable="base", releases={"base": release}, actor="ops", reason="first"
-    )
-    return [release, state]
+    return [release, *control_examples(release)]
 
 
 def examples() -> dict[str, msgspec.Struct]:

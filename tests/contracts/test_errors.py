@@ -27,6 +27,7 @@ RETRYABLE = {
     "NoWorkers",
     "BusUnavailable",
     "ModelFailed",
+    "RevisionConflict",
 }
 """Every class whose request may succeed on another worker or a moment later; no other."""
 
@@ -47,6 +48,13 @@ SAMPLES: tuple[TrimtabError, ...] = (
     errors.NoWorkers("a.subject"),
     errors.BusUnavailable(),
     errors.ModelFailed("index stdlib@3"),
+    errors.UnknownRelease("next", ("base",)),
+    errors.UnknownSetting("x", ("retriever.nprobe",)),
+    errors.SettingOutOfBounds("retriever.nprobe", "0", 1, 4096),
+    errors.InvalidCommand("no canary is running"),
+    errors.RevisionConflict(3, 4),
+    errors.ReleaseExists("next", "ab", "cd"),
+    errors.InterlockRefused("loaded:encode", "no live encoder"),
     errors.Disabled("reranker"),
     errors.InternalError(),
 )

@@ -19,6 +19,8 @@ _CONTEXTS = st.builds(
     traceparent=st.just("") | _TOKEN,
 )
 _SPELLED = {
+    "ROLE": "Trimtab-Role",
+    "UNIT": "Trimtab-Unit",
     "REQUEST": "Trimtab-Request",
     "TENANT": "Trimtab-Tenant",
     "DEADLINE": "Trimtab-Deadline",

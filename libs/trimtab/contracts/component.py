@@ -49,21 +49,3 @@ class Release(Message, frozen=True, kw_only=True):
         """First 12 hex digits of the sha256 of the canonical JSON of the whole manifest."""
         canonical = msgspec.json.encode(self, order="deterministic")
         return hashlib.sha256(canonical).hexdigest()[:12]
-
-
-class ControlState(Message, frozen=True, kw_only=True):
-    """The one document of the bucket ``trimtab_control``: which release serves.
-
-    Written only by compare-and-set; its KV revision orders every change.
-    """
-
-    operation: str
-    """Id of the operation that wrote this revision: a timed-out write is re-read, not repeated."""
-    stable: str
-    """Name of the release that serves."""
-    releases: dict[str, Release]
-    """Every known release by name; ``stable`` is one of them."""
-    actor: str
-    """Who wrote this revision."""
-    reason: str
-    """Why."""

@@ -22,6 +22,14 @@
     │   ├── NoWorkers               503  nobody serves the subject; known in under a millisecond
     │   ├── BusUnavailable          503  NATS cannot be reached
     │   └── ModelFailed             500  the model or index raised
+    ├── OperatorError               a command that cannot be carried out as asked
+    │   ├── UnknownRelease          404  no release of this name
+    │   ├── UnknownSetting          404  no tunable of this name
+    │   ├── SettingOutOfBounds      422  a value outside its bounds
+    │   ├── InvalidCommand          422  the command does not fit the present state
+    │   ├── RevisionConflict        409  somebody else wrote first
+    │   ├── ReleaseExists           409  the same name with other content
+    │   └── InterlockRefused        409  an interlock says no, and why
     ├── Disabled                    503  switched off by an operator
     └── InternalError               500  ours; the caller learns the request id, never the exception
 
@@ -41,6 +49,7 @@ class ErrorCode(StrEnum):
     TOO_LARGE = "too_large"
     NOT_FOUND = "not_found"
     FORBIDDEN = "forbidden"
+    CONFLICT = "conflict"
     OVERLOADED = "overloaded"
     DEADLINE = "deadline"
     DRAINING = "draining"
@@ -57,6 +66,7 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.TOO_LARGE: 413,
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.FORBIDDEN: 403,
+    ErrorCode.CONFLICT: 409,
     ErrorCode.OVERLOADED: 429,
     ErrorCode.DEADLINE: 408,
     ErrorCode.DRAINING: 503,
@@ -290,6 +300,80 @@ class ModelFailed(DependencyError):
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} failed; the worker's log has the cause under this request id")
         self.what = what
+
+
+class OperatorError(TrimtabError):
+    """A command that cannot be carried out as asked; nothing was written."""
+
+    code = ErrorCode.INVALID
+
+
+class UnknownRelease(OperatorError):
+    """No release of this name was created."""
+
+    code = ErrorCode.NOT_FOUND
+
+    def __init__(self, release: str, known: tuple[str, ...] = ()) -> None:
+        super().__init__(
+            f"unknown release {release!r}; known: {', '.join(known) or 'none'}; "
+            "`trimtab release create` makes one"
+        )
+        self.release, self.known = release, known
+
+
+class UnknownSetting(OperatorError):
+    """No tunable of this name."""
+
+    code = ErrorCode.NOT_FOUND
+
+    def __init__(self, name: str, known: tuple[str, ...] = ()) -> None:
+        super().__init__(f"unknown setting {name!r}; known: {', '.join(known)}")
+        self.name, self.known = name, known
+
+
+class SettingOutOfBounds(OperatorError):
+    """A value outside the bounds of its setting."""
+
+    def __init__(self, name: str, value: str, low: float, high: float) -> None:
+        super().__init__(f"{name} = {value} is not allowed; give a number from {low:g} to {high:g}")
+        self.name, self.value, self.low, self.high = name, value, low, high
+
+
+class InvalidCommand(OperatorError):
+    """The command does not fit the present state."""
+
+
+class RevisionConflict(OperatorError):
+    """The state is no longer at the revision the operator looked at."""
+
+    code = ErrorCode.CONFLICT
+    retryable = True
+
+    def __init__(self, expected: int, found: int) -> None:
+        super().__init__(f"expected revision {expected}, it is {found}; look again, then repeat")
+        self.expected, self.found = expected, found
+
+
+class ReleaseExists(OperatorError):
+    """A release of this name has other content; releases are immutable."""
+
+    code = ErrorCode.CONFLICT
+
+    def __init__(self, release: str, stored: str, offered: str) -> None:
+        super().__init__(
+            f"release {release!r} exists with content {stored}, not {offered}; use another name"
+        )
+        self.release, self.stored, self.offered = release, stored, offered
+
+
+class InterlockRefused(OperatorError):
+    """An interlock refused the command before it was written."""
+
+    code = ErrorCode.CONFLICT
+
+    def __init__(self, interlock: str, why: str) -> None:
+        super().__init__(f"interlock {interlock}: {why}")
+        self.interlock, self.why = interlock, why
 
 
 class Disabled(TrimtabError):

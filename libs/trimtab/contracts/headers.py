@@ -11,6 +11,8 @@ TENANT = "Trimtab-Tenant"
 DEADLINE = "Trimtab-Deadline"
 RELEASE = "Trimtab-Release"
 REVISION = "Trimtab-Revision"
+ROLE = "Trimtab-Role"
+UNIT = "Trimtab-Unit"
 TRACEPARENT = "traceparent"
 COMPONENT = "Trimtab-Component"
 """Component version that answered; empty for the gateway's own verbs."""
@@ -47,6 +49,10 @@ class RequestContext:
     """Control revision that the edge obeyed."""
     traceparent: str = ""
     """W3C trace context; empty when tracing is off."""
+    role: str = ""
+    """What the release is to the rollout: stable, canary or control; chosen at the edge."""
+    unit: str = ""
+    """Caller's key: requests of one tenant with the same key get the same release."""
 
     def remaining_ms(self) -> float:
         """Return the milliseconds left before the deadline; negative when it passed."""
@@ -69,6 +75,10 @@ class RequestContext:
             headers[REVISION] = str(self.revision)
         if self.traceparent:
             headers[TRACEPARENT] = self.traceparent
+        if self.role:
+            headers[ROLE] = self.role
+        if self.unit:
+            headers[UNIT] = self.unit
         return headers
 
     @classmethod
@@ -87,6 +97,8 @@ class RequestContext:
                 release=headers.get(RELEASE, ""),
                 revision=int(headers.get(REVISION, 0)),
                 traceparent=headers.get(TRACEPARENT, ""),
+                role=headers.get(ROLE, ""),
+                unit=headers.get(UNIT, ""),
             )
         except KeyError as error:
             raise InvalidMessage("request", f"header {error.args[0]} is missing") from None

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from trimtab.contracts.control import Convergence
 from trimtab.contracts.message import Message
 
 
@@ -26,6 +27,8 @@ class EndpointSample(Message, frozen=True, kw_only=True):
     """Component version that served."""
     release: str
     """Release named by the requests; empty when none was."""
+    role: str = ""
+    """What that release was to the rollout: stable, canary, control; empty when none was named."""
     outcomes: dict[str, int]
     """Requests by outcome: ``ok`` or an error code."""
     latency: bytes
@@ -51,6 +54,10 @@ class Sample(Message, frozen=True, kw_only=True):
     """Component -> content hash, of everything it has loaded."""
     revision: int
     """Control revision it obeys; 0 before the first."""
+    effective_hash: str = ""
+    """Of the configuration in force; equal hashes obey the same."""
+    stale: bool = False
+    """No heartbeat for 15 s: what it obeys may be old."""
     started_at: float
     """Unix seconds."""
     at: float
@@ -108,6 +115,10 @@ class WorkerStatus(Message, frozen=True, kw_only=True):
     """95th percentile of service time in the last minute; None without requests."""
     facts: dict[str, float | int | str]
     """What the service wants known."""
+    effective_hash: str = ""
+    """Of the configuration in force."""
+    stale: bool = False
+    """No heartbeat for 15 s."""
 
 
 class StatusReply(Message, frozen=True, kw_only=True):
@@ -121,3 +132,9 @@ class StatusReply(Message, frozen=True, kw_only=True):
     """Newest control revision."""
     release: str
     """Stable release."""
+    canary: str = ""
+    """Release being ramped, its weight and phase, for people; empty when there is none."""
+    convergence: Convergence | None = None
+    """How far the fleet obeys the newest revision; None when this controller knows no revision."""
+    leader: str = ""
+    """Controller that leads."""

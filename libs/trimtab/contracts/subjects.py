@@ -14,7 +14,11 @@ worker gets it. Ids and tenants never stand in subjects: they would make metrics
 | ``trimtab.v1.map.<component>`` | work | gateway -> mapper |
 | ``trimtab.v1.health`` | broadcast | anybody -> every worker |
 | ``trimtab.op.v1.status`` | work | operator -> controller |
+| ``trimtab.op.v1.command`` | work | operator -> controller |
+| ``trimtab.ctl.hint``, ``trimtab.ctl.heartbeat`` | broadcast | controller -> every worker |
+| ``trimtab.evt.applied.<service>.<instance>`` | event | worker -> controller and operators |
 | ``trimtab.evt.sample.<service>.<instance>`` | event | worker -> controller |
+| ``trimtab.audit.entry`` | stream | controllers and direct commands -> auditors |
 | ``trimtab.doc.<collection>.<key>`` | stream | gateway -> retrievers |
 | ``$SRV.PING|INFO|STATS[.<name>[.<id>]]`` | broadcast | NATS tools -> every worker |
 """
@@ -27,7 +31,11 @@ MAP_BATCH = "trimtab.v1.map_batch"
 DOCUMENTS = "trimtab.v1.documents"
 HEALTH = "trimtab.v1.health"
 STATUS = "trimtab.op.v1.status"
+COMMAND = "trimtab.op.v1.command"
+HINT = "trimtab.ctl.hint"
+HEARTBEAT = "trimtab.ctl.heartbeat"
 SAMPLES = "trimtab.evt.sample.>"
+APPLIED = "trimtab.evt.applied.>"
 
 INBOX_PREFIX = "_INBOX"
 """Where replies may go; any other reply subject is refused (confused deputy)."""
@@ -41,11 +49,22 @@ CONTROL_BUCKET = "trimtab_control"
 CONTROL_KEY = "state"
 """Key of the one control document."""
 
+KILL_KEY = "kill"
+"""Key of the kill lane."""
+
+LEASE_KEY = "leader"
+"""Key of the controllers' lease."""
+
 ARTIFACT_BUCKET = "trimtab_artifacts"
 """Object store of component files."""
 
 DOCS_STREAM = "TRIMTAB_DOCS"
 """Stream of passages: the last message of a subject is the passage's present content."""
+
+AUDIT_STREAM = "TRIMTAB_AUDIT"
+"""Stream of the audit: no delete, no purge."""
+
+AUDIT = "trimtab.audit.entry"
 
 DOCS = "trimtab.doc.>"
 
@@ -78,6 +97,11 @@ def mapping(component: str) -> str:
 def sample(service: str, instance: str) -> str:
     """Subject of one worker's samples."""
     return f"trimtab.evt.sample.{service}.{instance}"
+
+
+def applied(service: str, instance: str) -> str:
+    """Subject of one worker's acknowledgements."""
+    return f"trimtab.evt.applied.{service}.{instance}"
 
 
 def document(collection: str, key: str) -> str:
