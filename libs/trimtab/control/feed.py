@@ -1,0 +1,279 @@
+"""How a worker learns of control changes, prepares for them, obeys, and says that it did.
+
+Three paths lead to one pure merge: the hint after a write, the heartbeat that names newer revisions,
+and a re-read at start, on reconnect and every 5 s. A worker that was frozen notices by its own clock
+and reads again before it answers anything.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nats.aio.client import Client as NatsClient
+from nats.aio.msg import Msg
+
+from trimtab.contracts import subjects
+from trimtab.contracts.control import (
+    Applied,
+    ApplyStatus,
+    Heartbeat,
+    Hint,
+)
+from trimtab.contracts.errors import BusUnavailable, InvalidMessage, NotReady, TrimtabError
+from trimtab.contracts.message import decode, encode
+from trimtab.control.applying import View, heard, merge
+from trimtab.control.effective import Controls, effective_hash
+from trimtab.control.store import ControlStore
+from trimtab.telemetry.logs import Logger
+from trimtab.telemetry.metrics import CONTROL_APPLIED, CONTROL_APPLY_DURATION, CONTROL_REVISION
+
+REREAD_S = 5.0
+"""How often the documents are read although nothing was heard."""
+
+LEASE_S = 30.0
+"""A canary gets nothing once no heartbeat came for this long: controller dead, or we are cut off."""
+
+STALE_AFTER_S = 15.0
+"""Without a heartbeat for this long a worker says that what it obeys may be old."""
+
+_TICK_S = 0.25
+_FROZEN_AFTER_S = 1.0
+"""A tick this late means that the process was stopped, or its loop blocked."""
+
+Prepare = Callable[[Controls], Awaitable[None]]
+"""Loads what the new controls need, off the hot path; raises TrimtabError to refuse them."""
+
+
+async def _nothing_to_prepare(_controls: Controls) -> None:
+    return
+
+
+@dataclass
+class ControlFeed:
+    """One worker's obedience."""
+
+    service: str
+    """For the acknowledgement's subject."""
+    instance: str
+    """The same."""
+    log: Logger
+    """State changes are its only warnings."""
+    cache: Path
+    """File with the last good documents, for a start without JetStream."""
+    prepare: Prepare = _nothing_to_prepare
+    """Set by the service before :meth:`start`."""
+    _view: View = field(default_factory=View)
+    _connection: NatsClient | None = None
+    _heartbeat_at: float = 0.0
+    _ticked_at: float = field(default_factory=time.monotonic)
+    _applying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _tasks: "list[asyncio.Task[None]]" = field(default_factory=list)
+    _announced: str = ""
+    _was_stale: bool = False
+
+    @property
+    def current(self) -> Controls | None:
+        """What is in force; a request reads it once, at its start. None before the first state."""
+        return self._view.controls
+
+    @property
+    def required(self) -> Controls:
+        """What is in force.
+
+        Raises:
+            NotReady: nobody wrote a state yet.
+        """
+        if self._view.controls is None:
+            raise NotReady("the control state")
+        return self._view.controls
+
+    @property
+    def leased(self) -> bool:
+        """Whether a heartbeat renewed the canary's lease, by this process's monotonic clock."""
+        return time.monotonic() - self._heartbeat_at < LEASE_S and self._heartbeat_at > 0
+
+    @property
+    def stale(self) -> bool:
+        """Whether heartbeats came once and stopped for 15 s."""
+        return 0 < self._heartbeat_at < time.monotonic() - STALE_AFTER_S
+
+    @property
+    def hash(self) -> str:
+        """Hash of the configuration in force; empty before the first state."""
+        if self._view.controls is None:
+            return ""
+        return effective_hash(self._view.controls, now=time.time(), leased=self.leased)
+
+    async def start(self, connection: NatsClient) -> None:
+        """Subscribe, read the documents once, then keep following."""
+        self._connection = connection
+        await connection.subscribe(subjects.HINT, cb=self._hinted)
+        await connection.subscribe(subjects.HEARTBEAT, cb=self._beat)
+        await connection.flush()
+        if not await self.refresh():
+            await self._recall()
+        self._tasks = [asyncio.create_task(self._reread()), asyncio.create_task(self._tick())]
+
+    async def wait(self) -> Controls:
+        """Wait for the first state: a gateway has nothing to serve without one."""
+        while self._view.controls is None:
+            await asyncio.sleep(_TICK_S)
+            await self.refresh()
+        return self._view.controls
+
+    async def stop(self) -> None:
+        """Stop following."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def awake(self) -> None:
+        """Read again when this process was frozen: a request must not be served from the old state.
+
+        Costs one clock reading otherwise.
+        """
+        if time.monotonic() - self._ticked_at > _FROZEN_AFTER_S:
+            await self.refresh()
+            self._ticked_at = time.monotonic()
+
+    async def refresh(self) -> bool:
+        """Read both documents; one that cannot be read leaves the last good ones in force."""
+        if self._connection is None:
+            return False
+        try:
+            store = await ControlStore.open(self._connection)
+            controls = await store.read()
+        except (NotReady, BusUnavailable):
+            return False
+        except InvalidMessage as error:
+            await self._acknowledge(ApplyStatus.REJECTED, self._view.revision, str(error), 0.0)
+            return False
+        await self.apply(controls)
+        return True
+
+    async def apply(self, offered: Controls) -> None:
+        """Prepare for newer controls, swap the one reference, acknowledge; repeat is a no-op."""
+        async with self._applying:
+            began = time.perf_counter()
+            view, refusal = merge(self._view, offered)
+            if refusal is not None:
+                await self._acknowledge(
+                    ApplyStatus.REJECTED, refusal.revision, refusal.why, _since(began)
+                )
+            if view is self._view or view.controls is None:
+                return
+            try:
+                await self.prepare(view.controls)
+            except TrimtabError as error:
+                await self._acknowledge(
+                    ApplyStatus.REJECTED, view.revision, error.detail, _since(began)
+                )
+                return
+            self._view = view
+            await self._obeyed(view.controls, _since(began))
+
+    async def _obeyed(self, controls: Controls, apply_ms: float) -> None:
+        self._announced = self.hash
+        CONTROL_REVISION.labels(self.service).set(controls.revision)
+        CONTROL_APPLY_DURATION.labels(self.service).observe(apply_ms / 1000)
+        self.log.warning(
+            "control_applied", revision=controls.revision, hash=self._announced, took_ms=apply_ms
+        )
+        await self._acknowledge(ApplyStatus.APPLIED, controls.revision, "", apply_ms)
+        await asyncio.to_thread(self._remember, controls)
+
+    async def _hinted(self, message: Msg) -> None:
+        try:
+            hint = decode(Hint, message.data)
+        except InvalidMessage as error:
+            await self._acknowledge(ApplyStatus.REJECTED, self._view.revision, str(error), 0.0)
+            return
+        await self.apply(Controls(hint.state, hint.state_revision, hint.lane, hint.lane_revision))
+
+    async def _beat(self, message: Msg) -> None:
+        try:
+            beat = decode(Heartbeat, message.data)
+        except InvalidMessage:
+            return
+        if beat.epoch < self._view.epoch:
+            return  # a controller that was fenced out renews nobody's lease
+        self._view = heard(self._view, beat.epoch)
+        self._heartbeat_at = time.monotonic()
+        known = self._view.controls
+        behind = known is None or (
+            beat.state_revision > known.state_revision or beat.lane_revision > known.lane_revision
+        )
+        if behind:
+            await self.refresh()
+
+    async def _reread(self) -> None:
+        while True:
+            await asyncio.sleep(REREAD_S)
+            await self.refresh()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            await self.awake()
+            self._ticked_at = time.monotonic()
+            await self._announce_expiry()
+
+    async def _announce_expiry(self) -> None:
+        """Say so when a kill, a setting or the lease ended by our own clock, or we became stale."""
+        if self._view.controls is None:
+            return
+        now_hash = self.hash
+        if now_hash != self._announced:
+            self._announced = now_hash
+            reason = "a kill, a setting or the canary's lease ended"
+            await self._acknowledge(ApplyStatus.EXPIRED, self._view.revision, reason, 0.0)
+        if self.stale and not self._was_stale:
+            reason = f"no heartbeat for {STALE_AFTER_S:g} s"
+            await self._acknowledge(ApplyStatus.STALE, self._view.revision, reason, 0.0)
+        self._was_stale = self.stale
+
+    async def _acknowledge(
+        self, status: ApplyStatus, revision: int, reason: str, apply_ms: float
+    ) -> None:
+        CONTROL_APPLIED.labels(self.service, status).inc()
+        if self._connection is None or not self._connection.is_connected:
+            return
+        applied = Applied(
+            service=self.service,
+            instance=self.instance,
+            revision=revision,
+            status=status,
+            reason=reason,
+            apply_ms=apply_ms,
+            effective_hash=self.hash,
+            at=time.time(),
+        )
+        await self._connection.publish(
+            subjects.applied(self.service, self.instance), encode(applied)
+        )
+
+    def _remember(self, controls: Controls) -> None:
+        hint = Hint(
+            state=controls.state,
+            state_revision=controls.state_revision,
+            lane=controls.lane,
+            lane_revision=controls.lane_revision,
+        )
+        self.cache.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.cache.with_suffix(".partial")
+        partial.write_bytes(encode(hint))
+        partial.replace(self.cache)
+
+    async def _recall(self) -> None:
+        with contextlib.suppress(OSError, InvalidMessage):
+            hint = decode(Hint, await asyncio.to_thread(self.cache.read_bytes))
+            await self.apply(
+                Controls(hint.state, hint.state_revision, hint.lane, hint.lane_revision)
+            )
+
+
+def _since(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 3)

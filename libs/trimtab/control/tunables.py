@@ -1,0 +1,91 @@
+"""The bounded settings: what may be set, between which values, and what holds when nobody set it."""
+
+from dataclasses import dataclass
+
+from trimtab.contracts.control import Value
+from trimtab.contracts.errors import SettingOutOfBounds, UnknownSetting
+
+
+@dataclass(frozen=True, slots=True)
+class Tunable:
+    """One setting that can be changed while requests flow."""
+
+    name: str
+    """Dotted: service, then what."""
+    low: float
+    """Least value allowed."""
+    high: float
+    """Greatest value allowed."""
+    default: float | int
+    """Holds when neither an operator nor the release says otherwise; an int makes it a whole number."""
+    unit: str
+    """For people."""
+    why: str
+    """When to touch it."""
+    per_detector: bool = False
+    """Whether ``<name>.<detector>`` is a setting too."""
+
+
+TUNABLES = {
+    tunable.name: tunable
+    for tunable in (
+        Tunable(
+            "retriever.nprobe",
+            1,
+            4096,
+            8,
+            "lists",
+            "Fewer lists answer sooner and find less (runbook 5, nprobe tuning).",
+        ),
+        Tunable(
+            "mapper.confidence_threshold",
+            0.3,
+            0.9,
+            0.6,
+            "probability",
+            "Lower it for a while when too much falls back (runbook 2, MapperFallbackHigh).",
+            per_detector=True,
+        ),
+        Tunable("gateway.pool", 1, 200, 50, "candidates", "Candidates the reranker sees."),
+        Tunable("gateway.retries", 0, 2, 2, "tries", "Extra tries after a worker shed a request."),
+        Tunable(
+            "gateway.search_budget_ms",
+            10,
+            120_000,
+            2000,
+            "milliseconds",
+            "Deadline of a request that names none.",
+        ),
+    )
+}
+
+
+def tunable_of(name: str) -> Tunable:
+    """Return the tunable that a setting's name belongs to.
+
+    Raises:
+        UnknownSetting: there is none of that name.
+    """
+    known = TUNABLES.get(name)
+    if known is not None:
+        return known
+    for tunable in TUNABLES.values():
+        if tunable.per_detector and name.startswith(f"{tunable.name}."):
+            return tunable
+    raise UnknownSetting(name, tuple(TUNABLES))
+
+
+def checked(name: str, value: Value) -> float | int:
+    """Return the value as the setting's own type.
+
+    Raises:
+        UnknownSetting: no such setting.
+        SettingOutOfBounds: not a number, not whole where it must be, or out of its bounds.
+    """
+    tunable = tunable_of(name)
+    if isinstance(value, bool | str):
+        raise SettingOutOfBounds(name, str(value), tunable.low, tunable.high)
+    whole = isinstance(tunable.default, int)
+    if not tunable.low <= value <= tunable.high or (whole and value != int(value)):
+        raise SettingOutOfBounds(name, str(value), tunable.low, tunable.high)
+    return int(value) if whole else float(value)
