@@ -93,9 +93,11 @@ async def test_garbage_bytes_and_missing_headers_are_answered_and_the_worker_liv
         headless = await connection.request(SUBJECT, b"\x80")
         answer = await Caller(connection).call(SUBJECT, Ask(text="still here"), Told, context())
 
-    assert garbage.headers and garbage.headers[names.ERROR] == "InvalidMessage"
+    assert garbage.headers
+    assert garbage.headers[names.ERROR] == "InvalidMessage"
     assert garbage.headers[names.ERROR_CODE] == "422"
-    assert headless.headers and headless.headers[names.ERROR_CODE] == "422"
+    assert headless.headers
+    assert headless.headers[names.ERROR_CODE] == "422"
     assert answer.message.text == "still here"
 
 
@@ -149,7 +151,8 @@ async def test_work_whose_deadline_passed_is_refused_before_it_starts(
         with pytest.raises(DeadlineExceeded):
             await Caller(connection).call(SUBJECT, Ask(text="x"), Told, context(budget_ms=-1))
 
-    assert reply.headers and reply.headers[names.ERROR_CODE] == "408"
+    assert reply.headers
+    assert reply.headers[names.ERROR_CODE] == "408"
     assert echo.calls == 0
 
 

@@ -34,6 +34,8 @@ from trimtab.telemetry.traces import server_span
 from trimtab.worker.sampler import Sampler
 
 Handler = Callable[[Any, RequestContext], Awaitable[Message]]
+Gate = Callable[[RequestContext], Awaitable[None]]
+"""Raises for a request that an operator switched off."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Endpoint:
     """``async (request, context) -> reply``; raises TrimtabError for what the caller must know."""
     component: str = ""
     """Component version that answers; empty for the gateway's own verbs."""
+    steered: bool = True
+    """Whether switches hold for it; the operator's own verbs answer even when all is closed."""
 
 
 @dataclass
@@ -68,6 +72,8 @@ class Server:
     """Learns every outcome."""
     log: Logger
     """Worker's logger."""
+    gate: Gate
+    """Asked before every steered request."""
     stats: list[EndpointStats] = field(default_factory=list)
     """For ``$SRV.STATS``."""
     _subscribers: list[Any] = field(default_factory=list)
@@ -149,12 +155,14 @@ class Server:
     async def _answer(
         self, endpoint: Endpoint, stats: EndpointStats, message: Msg, started: int
     ) -> None:
-        outcome, release = "ok", ""
+        outcome, release, role = "ok", "", ""
         try:
             context = RequestContext.from_wire(message.headers)
-            release = context.release
+            release, role = context.release, context.role
             self.admission.check_deadline(endpoint.name, context.remaining_ms())
             request = decode(endpoint.request, message.data)
+            if endpoint.steered:
+                await self.gate(context)
             with server_span(endpoint.name, self.service, context) as traced:
                 reply = await endpoint.handler(request, traced)
             await self._reply(endpoint, message.reply, reply, started)
@@ -181,7 +189,9 @@ class Server:
             if (task := asyncio.current_task()) is not None:
                 self._tasks.discard(task)
             took_ns = time.perf_counter_ns() - started
-            self.sampler.observe(endpoint.name, endpoint.component, release, outcome, took_ns / 1e6)
+            self.sampler.observe(
+                endpoint.name, endpoint.component, release, outcome, took_ns / 1e6, role
+            )
             _account(stats, outcome, took_ns)
 
     async def _reply(self, endpoint: Endpoint, subject: str, reply: Message, started: int) -> None:

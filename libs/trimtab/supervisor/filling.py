@@ -10,7 +10,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from trimtab.client import Client
 from trimtab.contracts.errors import BusUnavailable, TrimtabError
 from trimtab.contracts.subjects import DOCS_STREAM, documents_of
-from trimtab.control.state import open_bucket, read
+from trimtab.control.store import ControlStore
 from trimtab.corpus.stdlib import COLLECTION
 from trimtab.supervisor import shipped
 from trimtab.supervisor.home import Home
@@ -52,7 +52,8 @@ async def fill(options: UpOptions, home: Home, nats_url: str, progress: Progress
 
 async def _agree(client: Client, options: UpOptions) -> None:
     """Refuse a home whose release was made for another encoder: its passages lie in another index."""
-    wanted = (await read(await open_bucket(client.connection))).release.encode
+    store = await ControlStore.open(client.connection)
+    wanted = (await store.read()).release.encode
     if wanted == COMPONENTS[options.encoder]:
         return
     profiles = [profile for profile, component in COMPONENTS.items() if component == wanted]

@@ -222,3 +222,46 @@ CONTROLLER_SAMPLES = Counter(
     ("result",),
     registry=REGISTRY,
 )
+CONTROL_REVISION = Gauge(
+    "trimtab_control_revision", "Control revision obeyed.", ("service",), registry=REGISTRY
+)
+CONTROL_APPLIED = Counter(
+    "trimtab_control_acknowledgements_total",
+    "Acknowledgements of control changes, by status.",
+    ("service", "status"),
+    registry=REGISTRY,
+)
+CONTROL_APPLY_DURATION = Histogram(
+    "trimtab_control_apply_seconds",
+    "From hearing of a control change to obeying it, preparation included.",
+    ("service",),
+    buckets=_LATENCY_S,
+    registry=REGISTRY,
+)
+CANARY_WEIGHT = Gauge(
+    "controller_canary_weight_bp",
+    "Share of requests of the canary, basis points.",
+    (),
+    registry=REGISTRY,
+)
+GUARDRAIL_EVIDENCE = Gauge(
+    "controller_guardrail_log_evidence",
+    "Natural logarithm of a guardrail's e-value on this step; rejects at log(1/alpha).",
+    ("guardrail",),
+    registry=REGISTRY,
+)
+ROLLOUT_MOVES = Counter(
+    "controller_rollout_moves_total",
+    "Automatic moves of rollouts, by event.",
+    ("event",),
+    registry=REGISTRY,
+)
+AUDIT_LOST = Counter(
+    "controller_audit_entries_lost_total",
+    "Entries that the audit stream did not take.",
+    (),
+    registry=REGISTRY,
+)
+TRIGGERS_FIRED = Counter(
+    "controller_triggers_fired_total", "Emergency triggers fired.", ("trigger",), registry=REGISTRY
+)

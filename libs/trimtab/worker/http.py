@@ -61,7 +61,8 @@ class HealthServer:
             return [b'{"detail":"try /health, /ready or /metrics"}']
         alive = self.identity.readiness != Readiness.STARTING
         ready = self.identity.readiness in _HEALTHY
-        good = alive if path == "/health" else ready
+        # A stale worker serves on (fail static), but whoever watches its health must see it.
+        good = alive and not self.identity.stale if path == "/health" else ready
         status = "200 OK" if good else "503 Service Unavailable"
         start_response(status, [("Content-Type", "application/json")])
         return [health_body(self.identity)]
@@ -71,7 +72,7 @@ def health_body(identity: Identity) -> bytes:
     """Return the JSON of ``/health``: who, which versions, how it feels and why."""
     return orjson.dumps(
         {
-            "status": identity.readiness.value,
+            "status": "stale" if identity.stale else identity.readiness.value,
             "reason": identity.reason,
             "service": identity.service,
             "instance": identity.instance,

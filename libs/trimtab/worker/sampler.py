@@ -15,7 +15,7 @@ from trimtab.telemetry.metrics import BAD_EVENTS, REQUEST_DURATION, REQUESTS
 _SKETCH_K = 200
 """KLL accuracy: rank error about 1.33 %."""
 
-Key = tuple[str, str, str]
+Key = tuple[str, str, str, str]
 
 # Finding a child by its labels costs more than counting (2.4 us against 0.7 us), twice per request.
 _requests = cache(REQUESTS.labels)
@@ -49,6 +49,10 @@ class Identity:
     """Component -> content hash."""
     revision: int = 0
     """Control revision obeyed."""
+    effective_hash: str = ""
+    """Of the configuration in force."""
+    stale: bool = False
+    """No heartbeat for 15 s."""
     facts: dict[str, float | int | str] = field(default_factory=dict)
     """What the service wants known."""
 
@@ -63,19 +67,33 @@ class Sampler:
     _taken_at: float = field(default_factory=time.monotonic)
 
     def observe(
-        self, endpoint: str, component: str, release: str, outcome: str, took_ms: float
+        self,
+        endpoint: str,
+        component: str,
+        release: str,
+        outcome: str,
+        took_ms: float,
+        role: str = "",
     ) -> None:
         """Count one answered request."""
-        cell = self._cell(endpoint, component, release)
+        cell = self._cell(endpoint, component, release, role)
         cell.outcomes[outcome] += 1
         cell.latency.update(took_ms)
         service = self.identity.service
         _requests(service, endpoint, component, outcome).inc()
         _duration(service, endpoint, component).observe(took_ms / 1000)
 
-    def bad(self, endpoint: str, component: str, release: str, event: str, count: int = 1) -> None:
+    def bad(
+        self,
+        endpoint: str,
+        component: str,
+        release: str,
+        event: str,
+        count: int = 1,
+        role: str = "",
+    ) -> None:
         """Count bad events of quality: names from a closed set of the service's."""
-        self._cell(endpoint, component, release).bad[event] += count
+        self._cell(endpoint, component, release, role).bad[event] += count
         BAD_EVENTS.labels(self.identity.service, event).inc(count)
 
     def peek(self, in_flight: int) -> Sample:
@@ -89,8 +107,8 @@ class Sampler:
         self._cells, self._taken_at = {}, now
         return sample
 
-    def _cell(self, endpoint: str, component: str, release: str) -> _Cell:
-        key = (endpoint, component, release)
+    def _cell(self, endpoint: str, component: str, release: str, role: str) -> _Cell:
+        key = (endpoint, component, release, role)
         cell = self._cells.get(key)
         if cell is None:
             cell = self._cells[key] = _Cell()
@@ -106,6 +124,8 @@ class Sampler:
             reason=who.reason,
             components=dict(who.components),
             revision=who.revision,
+            effective_hash=who.effective_hash,
+            stale=who.stale,
             started_at=who.started_at,
             at=time.time(),
             interval_s=max(interval_s, 1e-6),
@@ -116,11 +136,12 @@ class Sampler:
                     endpoint=endpoint,
                     component=component,
                     release=release,
+                    role=role,
                     outcomes=dict(cell.outcomes),
                     latency=bytes(cell.latency.serialize()),
                     bad=dict(cell.bad),
                 )
-                for (endpoint, component, release), cell in self._cells.items()
+                for (endpoint, component, release, role), cell in self._cells.items()
             ],
             facts=dict(who.facts),
         )

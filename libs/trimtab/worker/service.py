@@ -29,8 +29,12 @@ from trimtab.bus.connection import Link, options
 from trimtab.bus.discovery import Discovery
 from trimtab.bus.server import Endpoint, Server
 from trimtab.contracts import subjects
+from trimtab.contracts.errors import Disabled, TrimtabError
+from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.message import encode
 from trimtab.contracts.samples import Readiness
+from trimtab.control.effective import Controls, Stage, banned_releases, effective, needed
+from trimtab.control.feed import ControlFeed
 from trimtab.telemetry import logs, traces
 from trimtab.telemetry.metrics import BUILD_INFO, COMPONENT_INFO, READY
 from trimtab.worker.http import HealthServer
@@ -52,6 +56,7 @@ def code_version() -> str:
 
 
 Hook = Callable[["Worker"], Awaitable[None]]
+LoadComponent = Callable[["Worker", str], Awaitable[None]]
 
 
 @dataclass
@@ -70,11 +75,17 @@ class Worker:
     """Awaited once connected: loads components, adds endpoints with :meth:`serve`."""
     unload: Hook | None = None
     """Awaited after the drain: closes what ``load`` opened."""
+    stage: Stage | None = None
+    """Which component of a release this worker serves; None: none, as the gateway."""
+    load_component: LoadComponent | None = None
+    """Awaited for a component of a release that is not loaded yet: loads it, adds its endpoints."""
     broker: NatsBroker = field(init=False)
     server: Server = field(init=False)
     sampler: Sampler = field(init=False)
     link: Link = field(init=False)
     log: logs.Logger = field(init=False)
+    controls: ControlFeed = field(init=False)
+    _loaded: bool = False
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -99,7 +110,10 @@ class Worker:
             Admission(self.service, self.settings.max_in_flight),
             self.sampler,
             self.log,
+            self._gate,
         )
+        remembered = self.deployment.home / "control" / f"{instance}.msgpack"
+        self.controls = ControlFeed(self.service, instance, self.log, remembered, self._prepare)
 
     @property
     def identity(self) -> Identity:
@@ -143,13 +157,54 @@ class Worker:
         self.identity.facts["http_port"] = health.start()
         try:
             await self._connect()
+            # Before anything is served: a late joiner obeys a kill from its first reply on.
+            await self.controls.start(self.connection)
+            self.link.on_reconnect.append(self._reread_controls)
             await self.load(self)
+            await self._load_releases()
             await self._open()
             sampling = asyncio.create_task(self._sample_forever())
             await self._until_stopped()
             await self._close(sampling)
         finally:
             health.stop()
+
+    async def _reread_controls(self) -> None:
+        await self.controls.refresh()
+
+    async def _load_releases(self) -> None:
+        self._loaded = True
+        if self.controls.current is not None:
+            try:
+                await self._prepare(self.controls.current)
+            except TrimtabError as error:
+                self.feel(Readiness.DEGRADED, error.detail)
+
+    async def _prepare(self, controls: Controls) -> None:
+        """Load what the releases that may serve need, while traffic flows; a failure is a NACK."""
+        if not self._loaded or self.stage is None or self.load_component is None:
+            return
+        missing = [
+            component
+            for component in needed(controls, self.stage)
+            if component not in self.identity.components
+        ]
+        for component in missing:
+            await self.load_component(self, component)
+        if missing:
+            await self.server.open()
+
+    async def _gate(self, context: RequestContext) -> None:
+        """Refuse what an operator switched off, whatever the caller's state of knowledge."""
+        await self.controls.awake()
+        controls = self.controls.current
+        if controls is None or not controls.lane.kills:
+            return
+        now = time.time()
+        if not effective(controls, now=now, tenant=context.tenant).open:
+            raise Disabled("the pipeline")
+        if context.release and context.release in banned_releases(controls, now):
+            raise Disabled(f"release {context.release}")
 
     async def _connect(self) -> None:
         connected = False
@@ -203,6 +258,7 @@ class Worker:
             self.log.warning("drain_timed_out", count=self.server.admission.in_flight)
         if self.unload is not None:
             await self.unload(self)
+        await self.controls.stop()
         if self.connection.is_connected:
             await self._publish_sample()
             await self.connection.flush()
@@ -220,6 +276,7 @@ class Worker:
                 await self._publish_sample()
 
     async def _publish_sample(self) -> None:
+        self._note_controls()
         sample = self.sampler.take(self.server.admission.in_flight)
         await self.connection.publish(
             subjects.sample(self.service, self.identity.instance), encode(sample)
@@ -227,8 +284,15 @@ class Worker:
 
     async def _health(self, message: Msg) -> None:
         if message.reply.startswith(subjects.INBOX_PREFIX):
+            self._note_controls()
             sample = self.sampler.peek(self.server.admission.in_flight)
             await self.connection.publish(message.reply, encode(sample))
+
+    def _note_controls(self) -> None:
+        controls = self.controls.current
+        self.identity.revision = controls.revision if controls else 0
+        self.identity.effective_hash = self.controls.hash
+        self.identity.stale = self.controls.stale
 
     def _metadata(self) -> dict[str, str]:
         return {"readiness": self.identity.readiness.value, **self.identity.components}
