@@ -1,4 +1,4 @@
-"""Wiring of the controller: samples in, status out, the first control state written."""
+"""Wiring of the controller: it watches the fleet, carries out orders, and leads when it holds the lease."""
 
 import asyncio
 import time
@@ -6,16 +6,28 @@ import time
 import msgspec
 from nats.aio.msg import Msg
 
+from services.controller.convergence import Acknowledgements, convergence
 from services.controller.fleet import Fleet
+from services.controller.interlocks import Interlocks
+from services.controller.leadership import Leadership
+from services.controller.policy import TRIGGERS, Policy, load_policies
+from services.controller.reconciler import Reconciler
+from services.controller.recorder import Recorder
 from services.controller.settings import ControllerSettings
+from services.controller.triggers import Watch, parse_triggers
+from services.controller.watchtower import Watchtower
+from trimtab.audit.ledger import Ledger, signing_key
 from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
 from trimtab.contracts.component import Release
-from trimtab.contracts.errors import InvalidMessage
+from trimtab.contracts.control import Applied, ControlState, Convergence, Order, Outcome
+from trimtab.contracts.errors import InvalidMessage, TrimtabError
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.message import decode
 from trimtab.contracts.samples import Sample, StatusReply, StatusRequest
-from trimtab.control.state import StateReference, initialise, open_bucket
+from trimtab.control.execute import execute
+from trimtab.control.lease import Lease
+from trimtab.control.store import ControlStore
 from trimtab.telemetry.metrics import CONTROLLER_SAMPLES, CONTROLLER_WORKERS
 from trimtab.worker.service import Worker
 from trimtab.worker.settings import DeploymentSettings
@@ -24,48 +36,113 @@ _TIDY_S = 5.0
 
 
 class Controller:
-    """Reads what workers say of themselves and answers operators."""
+    """What the worker loads and unloads."""
 
     def __init__(self, settings: ControllerSettings) -> None:
         self._settings = settings
         self._fleet = Fleet(settings.window_s, settings.forget_after_s)
-        self._state = StateReference()
-        self._tidying: asyncio.Task[None] | None = None
+        self._words = Acknowledgements()
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def load(self, worker: Worker) -> None:
-        """Write the first state if there is none, then listen."""
-        bucket = await open_bucket(worker.connection)
-        first = await asyncio.to_thread(read_release, self._settings)
-        self._state.apply(await initialise(bucket, first, f"controller/{worker.identity.instance}"))
-        await self._state.start(worker.connection)
-        worker.link.on_reconnect.append(self._state.refresh)
-        worker.identity.revision = self._state.current.revision
+        """Write the first state if there is none, then listen, lead, judge and answer."""
+        self._worker = worker
+        self._store = await ControlStore.open(worker.connection, create=True)
+        first, policies, watches = await asyncio.to_thread(read_files, self._settings)
+        actor = f"controller/{worker.identity.instance}"
+        await worker.controls.apply(await self._store.initialise(first, actor))
+        lease = Lease(self._store.bucket, worker.identity.instance)
+        self._leadership = Leadership(self._store, worker.controls, lease, worker.log)
+        self._recorder = await self._open_recorder(worker)
+        self._reconciler = Reconciler(
+            self._store,
+            worker.controls,
+            lease,
+            policies,
+            self._convergence,
+            worker.log,
+            self._recorder.moved,
+        )
+        self._watchtower = Watchtower(
+            watches, worker.controls, lease, self._carry_out, self._recorder, worker.log
+        )
         await worker.connection.subscribe(subjects.SAMPLES, cb=self._sampled)
-        worker.serve(Endpoint("status", subjects.STATUS, StatusRequest, self._status))
-        self._tidying = asyncio.create_task(self._tidy())
+        await worker.connection.subscribe(subjects.APPLIED, cb=self._acknowledged)
+        worker.serve(
+            Endpoint("status", subjects.STATUS, StatusRequest, self._status, steered=False)
+        )
+        worker.serve(Endpoint("command", subjects.COMMAND, Order, self._command, steered=False))
+        self._tasks = [
+            asyncio.create_task(self._leadership.run()),
+            asyncio.create_task(self._reconciler.run()),
+            asyncio.create_task(self._watchtower.run()),
+            asyncio.create_task(self._recorder.sign_forever()),
+            asyncio.create_task(self._tidy()),
+        ]
 
     async def unload(self, _worker: Worker) -> None:
-        """Stop the background reading."""
-        await self._state.stop()
-        if self._tidying is not None:
-            self._tidying.cancel()
+        """Stop leading, so that another controller need not wait."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._leadership.lease.release()
+
+    async def _open_recorder(self, worker: Worker) -> Recorder:
+        ledger = await Ledger.open(worker.connection, worker.identity.instance)
+        home = worker.deployment.home / "audit"
+        key = await asyncio.to_thread(signing_key, home / "key")
+        return Recorder(ledger, key, home / "checkpoints", worker.log)
+
+    async def _command(self, order: Order, _context: RequestContext) -> Outcome:
+        return await self._carry_out(order)
+
+    async def _carry_out(self, order: Order) -> Outcome:
+        now = time.time()
+        try:
+            outcome, controls = await execute(
+                self._store, order, now=now, interlocks=Interlocks(self._fleet.status(now))
+            )
+        except TrimtabError as error:
+            await self._recorder.refused(order, error, self._worker.controls.required.revision)
+            raise
+        await self._worker.controls.apply(controls)
+        await self._recorder.ordered(order, outcome)
+        return outcome
 
     async def _sampled(self, message: Msg) -> None:
         try:
-            self._fleet.add(decode(Sample, message.data))
+            sample = decode(Sample, message.data)
         except InvalidMessage:
             CONTROLLER_SAMPLES.labels("invalid").inc()
-        else:
-            CONTROLLER_SAMPLES.labels("ok").inc()
+            return
+        CONTROLLER_SAMPLES.labels("ok").inc()
+        self._fleet.add(sample)
+        self._reconciler.hear(sample)
+        self._watchtower.hear(sample)
+
+    async def _acknowledged(self, message: Msg) -> None:
+        try:
+            self._words.add(decode(Applied, message.data))
+        except InvalidMessage:
+            CONTROLLER_SAMPLES.labels("invalid").inc()
 
     async def _status(self, _request: StatusRequest, _context: RequestContext) -> StatusReply:
-        controls, now = self._state.current, time.time()
+        controls = self._worker.controls.required
         return StatusReply(
-            at=now,
-            workers=self._fleet.status(now),
+            at=time.time(),
+            workers=self._fleet.status(time.time()),
             revision=controls.revision,
             release=controls.release.name,
+            canary=describe_canary(controls.state),
+            convergence=self._convergence(),
+            leader=self._leadership.lease.holder,
         )
+
+    def _convergence(self) -> Convergence:
+        controls, now = self._worker.controls.required, time.time()
+        written_at = max([controls.state.at, *(kill.at for kill in controls.lane.kills)])
+        workers = self._fleet.status(now)
+        return convergence(controls.revision, written_at, workers, self._words, now)
 
     async def _tidy(self) -> None:
         while True:
@@ -78,16 +155,30 @@ class Controller:
                 CONTROLLER_WORKERS.labels(status.service, readiness).inc()
 
 
-def read_release(settings: ControllerSettings) -> Release:
-    """Parse the first release's manifest.
+def describe_canary(state: ControlState) -> str:
+    """Return the rollout in one line for people; empty when there never was one."""
+    canary = state.canary
+    if canary is None:
+        return ""
+    return f"{canary.release} {canary.weight_bp / 100:g} % {canary.phase.value}"
+
+
+def read_files(
+    settings: ControllerSettings,
+) -> tuple[Release, dict[str, Policy], tuple[Watch, ...]]:
+    """Parse the first release, the ramp policies and the triggers.
 
     Raises:
-        InvalidMessage: it is not a release.
+        InvalidMessage: the release is not one.
+        InvalidCommand: a policy or trigger is not one; names file and key.
     """
     try:
-        return msgspec.json.decode(settings.first_release.read_bytes(), type=Release)
+        release = msgspec.json.decode(settings.first_release.read_bytes(), type=Release)
     except msgspec.DecodeError as error:
         raise InvalidMessage("Release", str(error)) from None
+    triggers = settings.policies / TRIGGERS
+    watches = parse_triggers(triggers.read_bytes(), TRIGGERS) if triggers.is_file() else ()
+    return release, load_policies(settings.policies), watches
 
 
 def build(deployment: DeploymentSettings, settings: ControllerSettings) -> Worker:
@@ -95,7 +186,7 @@ def build(deployment: DeploymentSettings, settings: ControllerSettings) -> Worke
     controller = Controller(settings)
     return Worker(
         "controller",
-        "Watches the fleet and answers operators",
+        "Watches the fleet, carries out orders, leads",
         deployment,
         settings,
         controller.load,

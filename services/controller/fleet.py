@@ -57,6 +57,8 @@ def _status(samples: list[Sample], now: float) -> WorkerStatus:
         reason=newest.reason,
         components=newest.components,
         revision=newest.revision,
+        effective_hash=newest.effective_hash,
+        stale=newest.stale,
         age_s=max(0.0, now - newest.at),
         silent=now - newest.at > SILENT_AFTER_S,
         uptime_s=max(0.0, now - newest.started_at),

@@ -17,6 +17,8 @@ class ControllerSettings(WorkerSettings):
 
     first_release: Path = _SHIPPED
     """Release manifest written as the first control state; ignored once there is one."""
+    policies: Path = Path(__file__).parents[2] / "deploy" / "policies"
+    """Folder of ramp policies and ``rollback_triggers.yaml``."""
     window_s: int = Field(default=60, ge=5, le=3600)
     """Seconds of samples that the status is computed over."""
     forget_after_s: int = Field(default=60, ge=5, le=86_400)

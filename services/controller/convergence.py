@@ -1,0 +1,79 @@
+"""How far the fleet obeys a revision: acknowledgements and samples in, one status out. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from trimtab.contracts.control import Applied, ApplyStatus, Convergence
+from trimtab.contracts.samples import WorkerStatus
+
+Status = Literal["propagating", "converged", "lagging", "rejected", "stale"]
+
+LAGGING_AFTER_S = 5.0
+"""A worker that has not obeyed by then is named as lagging; a re-read comes every 5 s."""
+
+
+@dataclass
+class Acknowledgements:
+    """The last word of every worker on control changes."""
+
+    _last: dict[str, Applied] = field(default_factory=dict)
+
+    def add(self, applied: Applied) -> None:
+        """Take an acknowledgement; one older than the worker's last is ignored."""
+        last = self._last.get(applied.instance)
+        if last is None or applied.at >= last.at:
+            self._last[applied.instance] = applied
+
+    def of(self, instance: str) -> Applied | None:
+        """Return a worker's last word."""
+        return self._last.get(instance)
+
+
+def convergence(
+    revision: int,
+    written_at: float,
+    workers: Sequence[WorkerStatus],
+    acknowledgements: Acknowledgements,
+    now: float,
+) -> Convergence:
+    """Return how far the live workers obey ``revision``, written at ``written_at`` (unix seconds)."""
+    applied, rejected, stale = 0, False, False
+    lagging: list[str] = []
+    for worker in workers:
+        word = acknowledgements.of(worker.instance)
+        obeyed = max(worker.revision, word.revision if word and _obeys(word) else 0)
+        if worker.silent:
+            lagging.append(f"{worker.instance}: silent for {worker.age_s:.0f} s")
+        elif obeyed >= revision:
+            applied += 1
+        elif word is not None and word.status is ApplyStatus.REJECTED and word.revision >= revision:
+            rejected = True
+            lagging.append(f"{worker.instance}: rejected: {word.reason}")
+        elif worker.stale:
+            stale = True
+            lagging.append(f"{worker.instance}: hears no controller")
+        else:
+            lagging.append(f"{worker.instance}: obeys revision {obeyed}")
+    late = now - written_at > LAGGING_AFTER_S
+    return Convergence(
+        revision=revision,
+        status=_status(lagging, rejected=rejected, stale=stale, late=late),
+        applied=applied,
+        total=len(workers),
+        lagging=lagging,
+    )
+
+
+def _status(lagging: list[str], *, rejected: bool, stale: bool, late: bool) -> Status:
+    if not lagging:
+        return "converged"
+    if rejected:
+        return "rejected"
+    if stale:
+        return "stale"
+    return "lagging" if late else "propagating"
+
+
+def _obeys(word: Applied) -> bool:
+    return word.status in (ApplyStatus.APPLIED, ApplyStatus.EXPIRED)

@@ -1,0 +1,204 @@
+"""The one loop of the controller: collect, judge (pure), move (pure), write, tell.
+
+Only the leader acts, every write carries its lease epoch, and the state read before the decision is
+the one the write replaces: whoever was fenced out, or decided on old facts, loses the race.
+"""
+
+import asyncio
+import time
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from services.controller.analysis import Verdict, judge, judge_guardrail
+from services.controller.counttest import NOTHING, CountTest
+from services.controller.policy import Answer, Policy
+from services.controller.rollout import Event, Move, advance
+from services.controller.windows import Rollout, counts
+from trimtab.contracts.control import (
+    Canary,
+    ControlState,
+    Convergence,
+    KillCommand,
+    Order,
+    Phase,
+    SetCommand,
+    Switch,
+)
+from trimtab.contracts.errors import TrimtabError
+from trimtab.contracts.samples import Sample
+from trimtab.control.commands import promoted, rolled_back
+from trimtab.control.effective import Controls
+from trimtab.control.execute import execute
+from trimtab.control.feed import ControlFeed
+from trimtab.control.lease import Lease
+from trimtab.control.store import ControlStore
+from trimtab.telemetry.logs import Logger
+from trimtab.telemetry.metrics import CANARY_WEIGHT, GUARDRAIL_EVIDENCE, ROLLOUT_MOVES
+
+LOOK_S = 1.0
+"""The test is valid at every look, so it looks with every sample."""
+
+ACTOR = "controller"
+_ACTIVE = frozenset({Phase.RUNNING, Phase.PAUSED, Phase.HOLDING})
+
+Notice = Callable[[Move, Verdict, int, int], Awaitable[None]]
+
+
+@dataclass
+class Evidence:
+    """What was learnt of one step of one rollout; begins anew when either changes."""
+
+    step: tuple[str, int, float] = ("", -1, 0.0)
+    tests: dict[str, CountTest] = field(default_factory=dict)
+    answered: int = 0
+    """Answers tried in this rollout."""
+
+
+@dataclass
+class Reconciler:
+    """Ramps a canary by its policy while this controller leads."""
+
+    store: ControlStore
+    feed: ControlFeed
+    lease: Lease
+    policies: dict[str, Policy]
+    convergence: Callable[[], Convergence]
+    log: Logger
+    notice: Notice
+    """Told of every move, for the audit."""
+    _inbox: deque[Sample] = field(default_factory=deque)
+    _heard_at: float = field(default_factory=time.monotonic)
+    _evidence: Evidence = field(default_factory=Evidence)
+
+    def hear(self, sample: Sample) -> None:
+        """Take one sample."""
+        self._inbox.append(sample)
+        self._heard_at = time.monotonic()
+
+    async def run(self) -> None:
+        """Look once a second until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            samples = list(self._inbox)
+            self._inbox.clear()
+            try:
+                await self.look(samples, time.time())
+            except TrimtabError as error:
+                # Lost race, bus away, interlock: the next look starts from what is true then.
+                self.log.warning("look_failed", error=type(error).__name__, detail=error.detail)
+
+    async def look(self, samples: list[Sample], now: float) -> None:
+        """One round: learn from the samples, and when leading, move."""
+        controls = self.feed.current
+        if controls is None or controls.state.canary is None:
+            return
+        canary = controls.state.canary
+        CANARY_WEIGHT.set(canary.weight_bp)
+        policy = self.policies.get(canary.policy)
+        if policy is None or canary.phase not in _ACTIVE:
+            return
+        if canary.step_since == 0.0:
+            await self._begin_step(controls, canary, policy, now)
+            return
+        verdict = self._judge(samples, controls, canary, policy)
+        if not self.lease.held or controls.state.freeze is not None:
+            return
+        move = advance(canary, verdict, policy, answered=self._evidence.answered, now=now)
+        if move.canary != canary or move.answer is not None:
+            await self._carry_out(move, verdict, controls)
+
+    def _judge(
+        self, samples: list[Sample], controls: Controls, canary: Canary, policy: Policy
+    ) -> Verdict:
+        key = (canary.release, canary.step, canary.step_since)
+        if self._evidence.step != key:
+            same = self._evidence.step[0] == canary.release
+            tests = {g.name: CountTest(g.tolerated_ratio) for g in policy.guardrails}
+            self._evidence = Evidence(key, tests, self._evidence.answered if same else 0)
+        fresh = [sample for sample in samples if sample.at - sample.interval_s >= canary.step_since]
+        rollout = Rollout(canary.release, controls.state.stable)
+        findings = []
+        step = policy.steps[canary.step]
+        for guardrail in policy.guardrails:
+            seen = counts(fresh, guardrail, rollout)
+            test = self._evidence.tests[guardrail.name]
+            test = test if seen == NOTHING else test.after(seen)
+            self._evidence.tests[guardrail.name] = test
+            GUARDRAIL_EVIDENCE.labels(guardrail.name).set(test.log_evidence)
+            findings.append(judge_guardrail(test, guardrail, step, policy.alpha_each))
+        return judge(tuple(findings), policy, time.monotonic() - self._heard_at)
+
+    async def _begin_step(
+        self, controls: Controls, canary: Canary, policy: Policy, now: float
+    ) -> None:
+        """Set the step's weight; once the fleet has converged on it, start its clock."""
+        if not self.lease.held or controls.state.freeze is not None:
+            return
+        wanted = policy.steps[canary.step].weight_bp
+        if canary.weight_bp != wanted:
+            await self._write(controls, msgspec.structs.replace(canary, weight_bp=wanted), now)
+        elif self.convergence().status == "converged":
+            await self._write(controls, msgspec.structs.replace(canary, step_since=now), now)
+
+    async def _carry_out(self, move: Move, verdict: Verdict, controls: Controls) -> None:
+        now = time.time()
+        if move.answer is not None:
+            await self._answer(move.answer, verdict.reason, now)
+            self._evidence.answered += 1
+            controls = await self.store.read()
+        state = controls.state
+        reason = f"{move.event.value}: {verdict.reason}"[:500]
+        match move.event:
+            case Event.LAST_STEP_PASSED:
+                state = promoted(state, reason)
+            case Event.CRITICAL_FAILED | Event.HELD_TOO_LONG:
+                state = rolled_back(state, reason)
+            case _:
+                state = msgspec.structs.replace(state, canary=move.canary)
+        await self._put(controls, state, reason, now)
+        ROLLOUT_MOVES.labels(move.event.name.lower()).inc()
+        self.log.warning(
+            "rollout_moved",
+            verdict=verdict.outcome.value,
+            reason=reason,
+            to_state=move.canary.phase.value,
+            revision=controls.revision,
+        )
+        await self.notice(move, verdict, self.feed.required.revision, self.lease.epoch)
+
+    async def _answer(self, answer: Answer, reason: str, now: float) -> None:
+        """Throw the settings and switches of a guardrail's answer."""
+        commands: list[SetCommand | KillCommand] = [
+            SetCommand(name=name, value=value) for name, value in answer.set.items()
+        ]
+        commands += [
+            KillCommand(switch=Switch(switch), value=value) for switch, value in answer.kill.items()
+        ]
+        for command in commands:
+            order = Order(
+                operation=uuid.uuid4().hex, command=command, actor=ACTOR, reason=reason[:500]
+            )
+            _, controls = await execute(self.store, order, now=now, epoch=self.lease.epoch)
+            await self.feed.apply(controls)
+
+    async def _write(self, controls: Controls, canary: Canary, now: float) -> None:
+        state = msgspec.structs.replace(controls.state, canary=canary)
+        await self._put(controls, state, f"step {canary.step} at {canary.weight_bp / 100:g} %", now)
+
+    async def _put(self, controls: Controls, state: ControlState, reason: str, now: float) -> None:
+        stamped = msgspec.structs.replace(
+            state,
+            operation=uuid.uuid4().hex,
+            epoch=self.lease.epoch,
+            actor=ACTOR,
+            reason=reason,
+            at=now,
+        )
+        revision = await self.store.write_state(stamped, controls.state_revision)
+        after = Controls(stamped, revision, controls.lane, controls.lane_revision)
+        await self.store.hint(after)
+        await self.feed.apply(after)
