@@ -12,11 +12,9 @@ from trimtab.bus.admission import Admission
 from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
 from trimtab.contracts.documents import PutDocuments, PutReply
-from trimtab.contracts.errors import NotReady
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.pipeline import MapBatchCall, MapCall, SearchRequest
 from trimtab.contracts.samples import HealthRequest, Sample
-from trimtab.control.state import Controls, StateReference
 from trimtab.worker.service import Worker
 from trimtab.worker.settings import DeploymentSettings
 
@@ -26,17 +24,14 @@ class Gateway:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
-        self._state = StateReference()
         self._listener: Listener | None = None
 
     async def load(self, worker: Worker) -> None:
         """Read the state, declare the stream, serve NATS verbs and HTTP."""
-        await self._state.start(worker.connection)
-        worker.link.on_reconnect.append(self._state.refresh)
-        worker.identity.revision = self._state.current.revision
+        await worker.controls.wait()
         await streams.ensure(worker.connection.jetstream(), streams.docs_stream())
 
-        pipeline = Pipeline(worker.caller, self._state, self._settings.pool)
+        pipeline = Pipeline(worker.caller, worker.controls, worker.sampler, self._settings.pool)
         intake = Intake(worker.connection)
 
         async def put(request: PutDocuments, context: RequestContext) -> PutReply:
@@ -52,7 +47,6 @@ class Gateway:
         """Finish the HTTP requests in flight, then close."""
         if self._listener is not None:
             await self._listener.stop()
-        await self._state.stop()
 
     async def _listen(self, worker: Worker, pipeline: Pipeline, intake: Intake) -> None:
         admission = Admission("gateway", self._settings.max_in_flight)
@@ -62,19 +56,13 @@ class Gateway:
             samples = await worker.caller.gather(
                 subjects.HEALTH, HealthRequest(), Sample, window_s=self._settings.health_window_s
             )
-            return aggregate(samples, self._controls(), worker.identity.version)
+            return aggregate(samples, worker.controls.current, worker.identity.version)
 
         facade = Facade(pipeline, intake, exchange, self._settings, check)
         app = application(facade, worker.identity.version)
         self._listener = Listener(app, self._settings.api_host, self._settings.api_port)
         port = await self._listener.start()
         worker.identity.facts["api_url"] = f"http://{self._settings.api_host}:{port}"
-
-    def _controls(self) -> Controls | None:
-        try:
-            return self._state.current
-        except NotReady:
-            return None
 
 
 def build(deployment: DeploymentSettings, settings: GatewaySettings) -> Worker:

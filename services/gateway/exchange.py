@@ -22,6 +22,7 @@ from trimtab.worker.sampler import Sampler
 REQUEST_ID = "X-Request-ID"
 TENANT = "X-Tenant-ID"
 TIMEOUT = "X-Timeout-Ms"
+UNIT = "X-Unit-Key"
 NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 """Form of request ids and tenants: they travel in NATS headers."""
 
@@ -111,11 +112,15 @@ def context_of(request: Request, request_id: str, budget_ms: int) -> RequestCont
     timeout = request.headers.get(TIMEOUT, str(budget_ms))
     if not timeout.isascii() or not timeout.isdigit() or not 0 < int(timeout) <= MAX_TIMEOUT_MS:
         raise InvalidMessage("request", f"{TIMEOUT} must be an integer, 1 to {MAX_TIMEOUT_MS}")
+    unit = request.headers.get(UNIT, "")
+    if unit and not _NAME.match(unit):
+        raise InvalidMessage("request", f"{UNIT} must match {NAME_PATTERN}")
     return RequestContext(
         request_id,
         tenant,
         now_ms() + int(timeout),
         traceparent=_traceparent(request),
+        unit=unit,
     )
 
 
@@ -157,7 +162,7 @@ def _with_whole_floats(kind: type[B], data: bytes, refused: msgspec.ValidationEr
     """Try once more with ``10.0`` read as ``10``: JSON Schema calls both an integer, msgspec does not."""
     try:
         return msgspec.convert(_JSON.decode(data), type=kind)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise InvalidMessage(kind.__name__, str(refused)) from None
 
 

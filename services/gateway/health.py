@@ -6,7 +6,7 @@ from typing import Literal
 
 from services.gateway.bodies import Body
 from trimtab.contracts.samples import Readiness, Sample
-from trimtab.control.state import Controls
+from trimtab.control.effective import Controls
 
 SERVICES = ("controller", "encoder", "gateway", "mapper", "reranker", "retriever")
 

@@ -16,7 +16,7 @@ from trimtab.bus.caller import check_size
 from trimtab.contracts import subjects
 from trimtab.contracts.documents import Document, IndexedPassage, PutDocuments, PutReply, Rejected
 from trimtab.contracts.encode import EncodeReply, EncodeRequest, TokenVectors
-from trimtab.contracts.errors import BusUnavailable
+from trimtab.contracts.errors import BusUnavailable, ErrorCode, TrimtabError
 from trimtab.contracts.headers import CONTENT_HASH
 from trimtab.contracts.message import encode
 from trimtab.contracts.tensor import Matrix
@@ -25,6 +25,9 @@ _ENCODE_AT_ONCE = 8
 """Passages per encode request: their token vectors must fit one message."""
 
 _LOOK_UPS_AT_ONCE = 16
+
+_REFUSALS = frozenset({ErrorCode.INVALID, ErrorCode.TOO_LARGE})
+"""Codes that speak of a passage itself."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,14 @@ class Intake:
         sequence = max(known, default=0)
         for start in range(0, len(changed), _ENCODE_AT_ONCE):
             batch = changed[start : start + _ENCODE_AT_ONCE]
-            sequence = max(sequence, await self._store(batch, request.collection, stages))
+            stored = await self._store_or_name(batch, request.collection, stages, rejected)
+            sequence = max(sequence, stored)
+        refused = len(rejected) - len(bad)
         return PutReply(
             collection=request.collection,
-            new=len(changed),
+            new=len(changed) - refused,
             unchanged=len(pending) - len(changed),
-            rejected=rejected,
+            rejected=sorted(rejected, key=lambda problem: problem.index),
             sequence=sequence,
         )
 
@@ -80,6 +85,26 @@ class Intake:
                 raise BusUnavailable from None
         same = (last.headers or {}).get(CONTENT_HASH) == item.content_hash
         return (last.seq or 0) if same else 0
+
+    async def _store_or_name(
+        self, batch: Sequence[_Pending], collection: str, stages: Stages, rejected: list[Rejected]
+    ) -> int:
+        """Store a batch and return its last sequence; halve one that is refused until the bad passage is alone."""
+        try:
+            return await self._store(batch, collection, stages)
+        except TrimtabError as error:
+            if error.code not in _REFUSALS:
+                raise
+            if len(batch) == 1:
+                [item] = batch
+                bad = Rejected(index=item.index, id=item.document.id, reason=error.detail)
+                rejected.append(bad)
+                return 0
+        middle = len(batch) // 2
+        halves = (batch[:middle], batch[middle:])
+        return max(
+            [await self._store_or_name(half, collection, stages, rejected) for half in halves]
+        )
 
     async def _store(self, batch: Sequence[_Pending], collection: str, stages: Stages) -> int:
         release = stages.release

@@ -5,17 +5,21 @@ to its end, whatever an operator does meanwhile.
 """
 
 import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from services.gateway.degrade import degraded_rerank, without_vectors
 from services.gateway.stages import Stages
 from trimtab.bus.caller import Caller
 from trimtab.contracts.encode import EncodeRequest
-from trimtab.contracts.errors import InvalidMessage, InvalidText, TrimtabError
+from trimtab.contracts.errors import Disabled, InvalidMessage, InvalidText, TrimtabError
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.mapping import (
     MAX_PARTS,
     FallbackReason,
+    MappingMode,
     MapReply,
     MapRequest,
     parts_of,
@@ -34,7 +38,10 @@ from trimtab.contracts.pipeline import (
 from trimtab.contracts.rerank import RerankRequest
 from trimtab.contracts.retrieve import Hit, RetrieveReply, RetrieveRequest
 from trimtab.contracts.tensor import Matrix
-from trimtab.control.state import StateReference
+from trimtab.control.assignment import bucket_of, role_of, unit_of
+from trimtab.control.effective import routing
+from trimtab.control.feed import ControlFeed
+from trimtab.worker.sampler import Sampler
 
 
 @dataclass
@@ -43,16 +50,32 @@ class Pipeline:
 
     caller: Caller
     """Over the gateway's connection."""
-    state: StateReference
-    """Read once per request."""
+    feed: ControlFeed
+    """Its controls are read once per request."""
+    sampler: Sampler
+    """Learns how whole requests went, by release and role: what a canary is judged by."""
     pool: int
-    """Candidates fetched for the reranker."""
+    """Candidates fetched for the reranker when nobody set ``gateway.pool``."""
 
     def stages(self, context: RequestContext) -> Stages:
-        """Read the controls once and return the stages of one request."""
-        controls = self.state.current
-        stamped = replace(context, release=controls.release.name, revision=controls.revision)
-        return Stages(self.caller, controls.release, stamped)
+        """Read the controls once, choose the release once, and return the stages of one request.
+
+        Raises:
+            NotReady: there is no control state yet.
+            Disabled: the pipeline is closed for this tenant.
+        """
+        controls = self.feed.required
+        route = routing(controls, now=time.time(), leased=self.feed.leased)
+        unit = unit_of(context.tenant, context.unit, context.request_id)
+        role = role_of(bucket_of(route.salt, unit), route.weight_bp)
+        release = route.release_of(role)
+        stamped = replace(
+            context, release=release.name, revision=controls.revision, role=role.value
+        )
+        stages = Stages(self.caller, controls, release, stamped)
+        if not stages.in_force().open:
+            raise Disabled("the pipeline")
+        return stages
 
     async def search(self, request: SearchRequest, context: RequestContext) -> SearchReply:
         """Encode the query, retrieve candidates, rerank them, keep the best.
@@ -62,7 +85,11 @@ class Pipeline:
         if not request.text.strip():
             raise InvalidText(0, "is blank")
         stages = self.stages(context)
-        release = stages.release
+        with self._watched("pipeline_search", stages):
+            return await self._search(request, stages)
+
+    async def _search(self, request: SearchRequest, stages: Stages) -> SearchReply:
+        release, nprobe = stages.release, stages.chosen("retriever.nprobe")
 
         encoded = await stages.encode(
             EncodeRequest(namespace=release.namespace, texts=[request.text], tokens=True)
@@ -74,13 +101,14 @@ class Pipeline:
                 text=request.text,
                 vector=encoded.vectors,
                 tokens=encoded.tokens,
-                limit=max(self.pool, request.limit),
+                limit=max(int(stages.chosen("gateway.pool") or self.pool), request.limit),
+                nprobe=None if nprobe is None else int(nprobe),
             )
         )
         ranked, degraded = await self._rank(stages, found)
 
         return SearchReply(
-            request_id=context.request_id,
+            request_id=stages.context.request_id,
             release=release.name,
             results=[_result(hit, score) for hit, score in ranked[: request.limit]],
             timing_ms=stages.finish(),
@@ -91,7 +119,8 @@ class Pipeline:
     async def map(self, call: MapCall, context: RequestContext) -> MapAnswer:
         """Encode each part of the output and map it; without an encoder the rules decide."""
         stages = self.stages(context)
-        answer = await self._map(stages, call)
+        with self._watched("pipeline_map", stages):
+            answer = await self._map(stages, call)
         return MapAnswer(
             request_id=context.request_id,
             release=stages.release.name,
@@ -107,6 +136,19 @@ class Pipeline:
             request_id=context.request_id, release=stages.release.name, items=list(items)
         )
 
+    @contextmanager
+    def _watched(self, endpoint: str, stages: Stages) -> Iterator[None]:
+        outcome = "ok"
+        try:
+            yield
+        except TrimtabError as error:
+            outcome = error.code.value
+            raise
+        finally:
+            took_ms = (time.perf_counter() - stages.started) * 1000
+            context = stages.context
+            self.sampler.observe(endpoint, "", context.release, outcome, took_ms, context.role)
+
     async def _rank(
         self, stages: Stages, found: RetrieveReply
     ) -> tuple[list[tuple[Hit, float]], list[str]]:
@@ -117,6 +159,8 @@ class Pipeline:
         by_retrieval = list(zip(found.hits, fused, strict=True))
         if component is None:
             return by_retrieval, []
+        if not stages.in_force().reranker_on:
+            return by_retrieval, [degraded_rerank(Disabled("the reranker"))]
         try:
             reply = await stages.rerank(RerankRequest(signals=signals), component)
         except TrimtabError as error:
@@ -127,15 +171,22 @@ class Pipeline:
         parts = parts_of(call.output)
         if len(parts) > MAX_PARTS:
             raise InvalidMessage("MapCall", f"output has {len(parts)} parts, at most {MAX_PARTS}")
-        vectors, fallback = await self._vectors(stages, call.detector, parts)
+        mode = stages.in_force(call.detector).mapper_mode
+        if mode is MappingMode.RULES_ONLY:
+            vectors: Matrix | None = None
+            fallback: FallbackReason | None = FallbackReason.KILL_SWITCH
+        else:
+            vectors, fallback = await self._vectors(stages, call.detector, parts)
+        threshold = stages.chosen(f"mapper.confidence_threshold.{call.detector}")
         return await stages.map(
             MapRequest(
                 taxonomy=call.taxonomy,
                 detector=call.detector,
                 output=call.output,
                 vectors=vectors,
+                mode=mode,
                 fallback=fallback,
-                threshold=call.threshold,
+                threshold=threshold if call.threshold is None else call.threshold,
             )
         )
 
@@ -155,7 +206,8 @@ class Pipeline:
 
     async def _map_item(self, stages: Stages, item: MapCall) -> MapBatchItem:
         try:
-            return MapBatchItem(answer=await self._map(stages, item), error=None)
+            with self._watched("pipeline_map", stages):
+                return MapBatchItem(answer=await self._map(stages, item), error=None)
         except TrimtabError as error:
             return MapBatchItem(answer=None, error=error.reply())
 

@@ -14,6 +14,7 @@ from trimtab.contracts.mapping import MapReply, MapRequest
 from trimtab.contracts.message import Message
 from trimtab.contracts.rerank import RerankReply, RerankRequest
 from trimtab.contracts.retrieve import RetrieveReply, RetrieveRequest, ScoreReply, ScoreRequest
+from trimtab.control.effective import Controls, Effective, chosen, effective
 from trimtab.telemetry.metrics import GATEWAY_STAGE_DURATION
 from trimtab.telemetry.traces import client_span
 
@@ -33,15 +34,27 @@ class Stages:
 
     caller: Caller
     """Over the gateway's connection."""
+    controls: Controls
+    """Read once; a change meanwhile is for the next request."""
     release: Release
-    """Read once; every stage obeys it."""
+    """Chosen once by the unit's bucket; every stage obeys it."""
     context: RequestContext
     """Carried through all stages."""
     timing_ms: dict[str, float] = field(default_factory=dict)
     """Milliseconds of each stage as the gateway saw it."""
     started: float = field(default_factory=time.perf_counter)
     """When the request began."""
+    now: float = field(default_factory=time.time)
+    """The same in unix seconds: expiry is decided at this instant for the whole request."""
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CALLS_AT_ONCE))
+
+    def in_force(self, detector: str = "") -> Effective:
+        """Return the switches in force for this request's tenant."""
+        return effective(self.controls, now=self.now, tenant=self.context.tenant, detector=detector)
+
+    def chosen(self, name: str) -> float | int | None:
+        """Return a tunable that somebody chose for this request, else None."""
+        return chosen(self.controls, name, self.release, now=self.now, tenant=self.context.tenant)
 
     async def encode(self, request: EncodeRequest) -> EncodeReply:
         """Texts to vectors."""
