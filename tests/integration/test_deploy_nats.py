@@ -28,8 +28,8 @@ from trimtab.contracts.documents import Rejected
 from trimtab.contracts.errors import BusUnavailable, InvalidMessage
 from trimtab.contracts.headers import RequestContext, now_ms
 from trimtab.contracts.samples import HealthRequest
-from trimtab.control import state
-from trimtab.control.state import StateReference
+from trimtab.control.feed import ControlFeed
+from trimtab.control.store import ControlStore
 from trimtab.telemetry import logs
 from trimtab.worker.service import Worker
 from trimtab.worker.settings import DeploymentSettings, WorkerSettings
@@ -179,11 +179,9 @@ async def test_the_controller_writes_the_state_that_every_worker_reads(
     async with running(controller):
         for role in ("encoder", "retriever", "reranker", "mapper", "gateway", "operator"):
             async with guarded.connected(role) as worker:
-                reference = StateReference()
-                await reference.start(worker.connection)
-                await reference.stop()
+                controls = await (await ControlStore.open(worker.connection)).read()
 
-                assert reference.current.release.name == "base"
+                assert controls.release.name == "base"
                 assert worker.refused == []
         async with guarded.connected("operator") as operator:
             status = await Client(operator.connection).status()
@@ -336,9 +334,12 @@ async def test_a_borrowed_reply_of_jetstream_never_makes_a_state_of_the_borrower
 ) -> None:
     controller = build_controller(deployment(guarded, "controller", tmp_path), ControllerSettings())
     async with running(controller), guarded.connected("controller") as owner:
-        bucket = await state.open_bucket(owner.connection)
+        store = await ControlStore.open(owner.connection)
+        bucket = store.bucket
         good = await bucket.get(subjects.CONTROL_KEY)
-        reference = StateReference()
+        reference = ControlFeed(
+            "test", "test-0", logs.get("test", "test-0"), tmp_path / "remembered"
+        )
         await reference.start(owner.connection)
         async with guarded.connected(role) as borrower:
             api = f"$JS.API.STREAM.INFO.KV_{subjects.CONTROL_BUCKET}"
@@ -346,6 +347,6 @@ async def test_a_borrowed_reply_of_jetstream_never_makes_a_state_of_the_borrower
         await owner.heard()
 
         with pytest.raises(InvalidMessage):
-            await state.read(bucket)
-        assert reference.current.release.name == "base"
+            await store.read()
+        assert reference.required.release.name == "base"
         await bucket.put(subjects.CONTROL_KEY, good.value or b"")
