@@ -3,8 +3,8 @@
 import os
 import sys
 
-# Before NumPy, faiss and bm25s load: threads of their own would take the core that the event loop needs.
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "DISABLE_TQDM"):
+# Before NumPy and faiss load: threads of their own would take the core that the event loop needs.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 try:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from services.retriever.bm25 import Terms
 from services.retriever.index import DenseIndex, Nearest, Slots, Vectors
-from services.retriever.lexical import LexicalIndex, Matches, Terms
+from services.retriever.lexical import LexicalIndex, Matches
 from services.retriever.passage import searched_words
 from services.retriever.plan import Plan
 from services.retriever.store import CollectionRow, StoredPassage

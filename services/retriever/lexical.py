@@ -1,28 +1,25 @@
-"""The lexical half: BM25 over term ids, built whole by bm25s and then only read.
+"""The lexical half: the best passages for a query's terms, from BM25 columns that are only read.
 
-bm25s computes every (term, passage) score at build time (Lù, 2024); this module keeps these columns and
-walks them rarest first, in the manner of MaxScore (Turtle and Flood, 1995): a column that cannot lift a
-new passage into the result is only looked up for the passages already met. So is, once there are enough
-of these, the column of a term that stands in more than every twentieth passage: a passage that shares
-nothing but such words with the query is no candidate.
+Columns are walked rarest first, in the manner of MaxScore (Turtle and Flood, 1995): a column that cannot
+lift a new passage into the result is only looked up for the passages already met. So is, once there
+are enough of these, the column of a term that stands in more than every twentieth passage: a passage that
+shares nothing but such words with the query is no candidate.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import bm25s
 import numpy as np
 from numpy.typing import NDArray
 
+from services.retriever.bm25 import Terms, columns_of
 from services.retriever.plan import LexicalPlan
 from services.retriever.visibility import VisibleSet
 
 Slots = NDArray[np.int64]
 Scores = NDArray[np.float32]
 Rows = NDArray[np.int32]
-Terms = Sequence[int]
-"""Term ids of one passage, repeats kept."""
 
 _LONG_COLUMN = 1024
 """Postings from which it pays to ask whether a column must be walked at all."""
@@ -98,18 +95,11 @@ class LexicalIndex:
         self, slots: Slots, documents: Sequence[Terms], vocabulary: int, plan: LexicalPlan
     ) -> None:
         """Score ``documents``, the term ids below ``vocabulary`` of the passages at ascending ``slots``."""
+        columns = columns_of(documents, vocabulary, plan)
         self._slots = slots
-        self._pointers = np.zeros(vocabulary + 1, dtype=np.int64)
-        self._rows = np.empty(0, dtype=np.int32)
-        self._values = np.empty(0, dtype=np.float32)
+        self._pointers, self._rows, self._values = columns.pointers, columns.rows, columns.scores
+        self._upper = columns.greatest()
         self._scratch = np.zeros(len(slots), dtype=np.float32)
-        if any(len(document) for document in documents):
-            self._build(documents, vocabulary, plan)
-        starts = self._pointers[:-1]
-        filled = self._pointers[1:] > starts
-        self._upper = np.zeros(vocabulary, dtype=np.float32)
-        if filled.any():
-            self._upper[filled] = np.maximum.reduceat(self._values, starts[filled])
 
     @property
     def size(self) -> int:
@@ -136,15 +126,6 @@ class LexicalIndex:
             candidates, scores = candidates[best], scores[best]
         order = np.lexsort((candidates, -scores))[:limit]
         return Matches(self._slots[candidates[order]], scores[order], other_scores)
-
-    def _build(self, documents: Sequence[Terms], vocabulary: int, plan: LexicalPlan) -> None:
-        model = bm25s.BM25(k1=plan.k1, b=plan.b, method="lucene")
-        built = model.build_index_from_ids(
-            unique_token_ids=range(vocabulary), corpus_token_ids=documents, show_progress=False
-        )
-        self._pointers = built["indptr"].astype(np.int64)
-        self._rows = built["indices"].astype(np.int32)
-        self._values = built["data"].astype(np.float32)
 
     def _columns(self, terms: Terms) -> list[_Column]:
         columns = []
