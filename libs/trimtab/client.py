@@ -15,6 +15,7 @@ from nats.aio.client import Client as NatsClient
 from trimtab.bus.caller import Caller
 from trimtab.bus.connection import DEFAULT_URL, connect
 from trimtab.contracts import subjects
+from trimtab.contracts.control import Order, Outcome
 from trimtab.contracts.documents import Document, PutDocuments, PutReply
 from trimtab.contracts.errors import NotReady
 from trimtab.contracts.headers import RequestContext, now_ms
@@ -135,6 +136,16 @@ class Client:
         context = self._context(PUBLIC_TENANT, timeout_s)
         answer = await self._caller.call(subjects.STATUS, StatusRequest(), StatusReply, context)
         return answer.message
+
+    async def order(self, order: Order, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Outcome:
+        """Have a command carried out; returns what became of it.
+
+        Raises:
+            NoWorkers: no controller runs.
+            RemoteError: it was refused; nothing changed.
+        """
+        context = self._context(PUBLIC_TENANT, timeout_s)
+        return (await self._caller.call(subjects.COMMAND, order, Outcome, context)).message
 
     async def health(self, *, window_s: float = _HEALTH_WINDOW_S) -> list[Sample]:
         """Ask every worker itself, without the controller; returns those that answered in time."""

@@ -2,7 +2,20 @@
 
 import typer
 
-from trimtab.cli import doctor, down, ingest, map, search, status, up, version
+from trimtab.cli import (
+    doctor,
+    down,
+    ingest,
+    map,
+    mapper,
+    records,
+    releases,
+    search,
+    status,
+    switches,
+    up,
+    version,
+)
 
 EPILOG = (
     "Exit codes: 0 done; 1 done in part, refused or unhealthy; 2 wrong command line; "
@@ -28,6 +41,17 @@ def build() -> typer.Typer:
     app.command("search")(search.search)
     app.command("map")(map.map_output)
     app.command("version")(version.show_version)
+    app.command("kill")(switches.kill)
+    app.command("restore")(switches.restore)
+    app.command("set")(switches.set_value)
+    app.command("freeze")(switches.freeze)
+    app.command("rollback")(releases.rollback)
+    app.command("history")(records.history)
+    app.command("wait")(records.wait)
+    app.add_typer(releases.release, name="release")
+    app.add_typer(releases.canary, name="canary")
+    app.add_typer(records.audit, name="audit")
+    app.add_typer(mapper.mapper, name="mapper")
     return app
 
 
