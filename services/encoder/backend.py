@@ -20,6 +20,16 @@ class Encoded:
     """Per text (tokens, 128): unit vectors times 127; None when not asked for or not to be had."""
 
 
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """How much one model call may hold; a request that comes meanwhile waits for all of it."""
+
+    texts: int
+    """Most texts."""
+    tokens: int
+    """Most tokens, about."""
+
+
 class EncoderBackend(Protocol):
     """One loaded encoder. Called from one thread only; a text's vector never depends on its batch."""
 
@@ -42,6 +52,10 @@ class EncoderBackend(Protocol):
     @property
     def gives_tokens(self) -> bool:
         """Whether token vectors are to be had."""
+
+    @property
+    def limits(self) -> BatchLimits:
+        """What one call may hold."""
 
     @property
     def specials(self) -> Specials:

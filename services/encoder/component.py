@@ -8,13 +8,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from services.encoder.backend import Encoded
+from services.encoder.backend import BatchLimits, Encoded
 from services.encoder.basis import TokenBasis
 from services.encoder.spec import EncoderSpec, read_spec
 from services.encoder.tokenizer import Specials, TextTokenizer
 
 Output = tuple[NDArray[np.float32], NDArray[np.float32] | None]
 """(1, dimension) vector and, when asked for, (tokens, hidden) token vectors."""
+
+LIMITS = BatchLimits(texts=16, tokens=512)
+"""Texts run one by one, so a larger batch gains nothing; 512 tokens are some 30 ms."""
 
 
 class Engine(Protocol):
@@ -65,6 +68,11 @@ class ComponentBackend:
     def gives_tokens(self) -> bool:
         """Always: the graph has them as an output."""
         return True
+
+    @property
+    def limits(self) -> BatchLimits:
+        """Small: a question need not wait for long passages."""
+        return LIMITS
 
     @property
     def specials(self) -> Specials:

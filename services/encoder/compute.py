@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.encoder.backend import EncoderBackend
+from services.encoder.backend import BatchLimits, EncoderBackend
 from services.encoder.cache import EncodedText
 from services.encoder.tokenizer import Fitted, check_tokens, fit
 from trimtab.contracts.encode import Overflow
 from trimtab.contracts.errors import CallerError
+from trimtab.worker.batching import take
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,16 @@ class Job:
 
 Result = EncodedText | CallerError
 """Of one text: a text that is refused does not fail its neighbours of other requests."""
+
+
+def slices(costs: Sequence[int], limits: BatchLimits) -> list[slice]:
+    """Cut texts, given by their estimated tokens, into consecutive parts within the limits."""
+    parts, start = [], 0
+    while start < len(costs):
+        stop = start + take(costs[start:], limits.texts, limits.tokens)
+        parts.append(slice(start, stop))
+        start = stop
+    return parts
 
 
 def compute(backend: EncoderBackend, jobs: Sequence[Job]) -> list[list[Result]]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from services.encoder.backend import EncoderBackend
 from services.encoder.cache import EncodedText, TextCache, cache_key
-from services.encoder.compute import Job, Result, compute
+from services.encoder.compute import Job, Result, compute, slices
 from services.encoder.probe import off_unit, row_norms
 from services.encoder.tokenizer import check_text, check_tokens
 from trimtab.contracts.encode import EncodeReply, EncodeRequest, TokenVectors
@@ -28,14 +28,10 @@ from trimtab.telemetry.metrics import (
     ENCODER_TEXTS,
     ENCODER_TOKENS,
 )
-from trimtab.worker.batching import Batcher, take
+from trimtab.worker.batching import Batcher
 from trimtab.worker.sampler import Sampler
 
 ENDPOINT = "encode"
-
-SLICE_TEXTS = 16
-SLICE_TOKENS = 512
-"""A long request is computed in slices of this size, so a short one waits for a slice, not for all."""
 
 _CHARS_PER_TOKEN = 4
 """Of English, about; only costs are estimated with it."""
@@ -61,8 +57,8 @@ class Encoder:
         self.batcher = Batcher(
             "encoder",
             partial(compute, self.backend),
-            max_items=SLICE_TEXTS,
-            max_cost=SLICE_TOKENS,
+            max_items=self.backend.limits.texts,
+            max_cost=self.backend.limits.tokens,
             name=ENDPOINT,
         )
         self._note(mean_norm=1.0)
@@ -119,21 +115,18 @@ class Encoder:
         keys: list[bytes],
         known: dict[bytes, EncodedText],
     ) -> dict[bytes, EncodedText]:
-        first = {key: index for index, key in reversed(list(enumerate(keys))) if key not in known}
-        indexes = sorted(first.values())
+        """Compute what is not known, in slices: a short request waits for a slice, not for all."""
+        unknown = [key for key in dict.fromkeys(keys) if key not in known]
+        indexes = [keys.index(key) for key in unknown]
         costs = [self._cost(request.texts[index]) for index in indexes]
-        fresh: dict[bytes, EncodedText] = {}
-        while indexes:
+        rows: list[EncodedText] = []
+        for part in slices(costs, self.backend.limits):
             if (remaining_ms := context.remaining_ms()) <= 0:
                 raise DeadlineExceeded(ENDPOINT, remaining_ms)
-            count = take(costs, SLICE_TEXTS, SLICE_TOKENS)
-            part, indexes = indexes[:count], indexes[count:]
-            cost, costs = sum(costs[:count]), costs[count:]
-            texts = tuple(request.texts[index] for index in part)
-            job = Job(texts, tuple(part), request.overflow, request.tokens)
-            results = await self.batcher.submit(job, cost)
-            fresh |= zip((keys[index] for index in part), _accepted(results), strict=True)
-        return fresh
+            texts = tuple(request.texts[index] for index in indexes[part])
+            job = Job(texts, tuple(indexes[part]), request.overflow, request.tokens)
+            rows += _accepted(await self.batcher.submit(job, sum(costs[part])))
+        return dict(zip(unknown, rows, strict=True))
 
     def _cost(self, text: str) -> int:
         return min(len(text) // _CHARS_PER_TOKEN + 2, self.backend.max_tokens)

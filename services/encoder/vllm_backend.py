@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from services.encoder.backend import Encoded, PackageMissing
+from services.encoder.backend import BatchLimits, Encoded, PackageMissing
 from services.encoder.probe import ProbeFailed
 from services.encoder.spec import namespace_dimension
 from services.encoder.tokenizer import Specials, TextTokenizer
@@ -26,6 +26,9 @@ try:
     import httpx
 except ImportError as error:
     raise PackageMissing("httpx", "encoder-vllm") from error
+
+LIMITS = BatchLimits(texts=64, tokens=4096)
+"""The server packs what it gets into its own batches: the more it sees, the better."""
 
 _PROBE = "rudder"
 _RETRY_S = 1.0
@@ -87,6 +90,8 @@ class VllmBackend:
     """How the vectors are computed."""
     gives_tokens: bool = False
     """Never: the endpoint returns one vector per text."""
+    limits: BatchLimits = LIMITS
+    """What one call may hold."""
 
     @classmethod
     def connect(

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from services.encoder.backend import BatchLimits
 from services.encoder.cache import EncodedText
-from services.encoder.compute import Job, Result, compute
+from services.encoder.compute import Job, Result, compute, slices
 from tests.unit.encoder.twin import Twin
 from trimtab.contracts.encode import Overflow
 from trimtab.contracts.errors import InvalidText, ModelFailed, TokenBudgetExceeded
@@ -85,3 +86,20 @@ def test_a_kept_row_does_not_hold_on_to_its_batch() -> None:
     [results] = compute(Twin(), [_job("a", "b")])
 
     assert _row(results[0]).vector.base is None
+
+
+@pytest.mark.parametrize(
+    ("costs", "expected"),
+    [
+        ([], []),
+        ([5], [slice(0, 1)]),
+        ([1, 1, 1, 1], [slice(0, 3), slice(3, 4)]),
+        ([6, 4, 1], [slice(0, 2), slice(2, 3)]),
+        ([50, 1], [slice(0, 1), slice(1, 2)]),
+    ],
+    ids=["nothing", "one", "by-number", "by-tokens", "one-too-large-alone"],
+)
+def test_texts_are_cut_into_slices_within_both_limits(
+    costs: list[int], expected: list[slice]
+) -> None:
+    assert slices(costs, BatchLimits(texts=3, tokens=10)) == expected

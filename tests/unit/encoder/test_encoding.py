@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from services.encoder.cache import TextCache
-from services.encoder.encoding import SLICE_TEXTS, Encoder
+from services.encoder.encoding import Encoder
 from tests.unit.encoder.twin import NAMESPACE, Twin
 from trimtab.contracts.encode import EncodeReply, EncodeRequest, Overflow
 from trimtab.contracts.errors import (
@@ -181,11 +181,11 @@ async def test_a_failing_model_is_a_typed_error_and_the_next_request_is_served()
 
 async def test_a_long_request_is_computed_in_slices() -> None:
     twin = Twin()
-    texts = [f"text number {i}" for i in range(2 * SLICE_TEXTS + 1)]
+    texts = [f"text number {i}" for i in range(9)]
     async with _encoder(twin) as encoder:
         reply = await _ask(encoder, *texts)
 
-    assert [len(call) for call in twin.calls] == [SLICE_TEXTS, SLICE_TEXTS, 1]
+    assert [len(call) for call in twin.calls] == [4, 4, 1]
     expected = [twin.vector(ids) for ids in twin.tokenize(texts)]
     np.testing.assert_array_equal(reply.vectors.array(), expected)
 

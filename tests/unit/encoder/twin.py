@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from services.encoder.backend import Encoded
+from services.encoder.backend import BatchLimits, Encoded
 from services.encoder.tokenizer import Specials
 
 NAMESPACE = "single_vector.twin.8.v1"
@@ -23,6 +23,7 @@ class Twin:
     max_tokens: int = 6
     profile: str = "twin"
     gives_tokens: bool = True
+    limits: BatchLimits = field(default_factory=lambda: BatchLimits(texts=4, tokens=100))
     specials: Specials = field(default_factory=lambda: Specials(1, 1))
     length: float = 1.0
     """Of every vector it makes; anything but 1 is a broken model."""
