@@ -12,6 +12,7 @@ import pytest
 from tests.architecture.readme import Command, commands
 from tests.architecture.tree import ROOT
 from tests.deployments import Deployment
+from trimtab.bus.connection import DEFAULT_URL
 
 README = ROOT / "README.md"
 COMMANDS = commands(README)
@@ -83,7 +84,7 @@ def test_a_command_of_the_readme_succeeds(
 ) -> None:
     if command.program == "curl" and shutil.which("curl") is None:
         pytest.skip("curl is not installed")
-    text = _ADDRESS.sub(deployment.api, command.text)
+    text = _redirected(command.text, deployment)
     script = command.program == "script"
     typed = [sys.executable, "-c", text] if script else ["bash", "-euo", "pipefail", "-c", text]
 
@@ -99,6 +100,13 @@ def test_a_command_of_the_readme_succeeds(
 
     assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
     assert ran.stdout.strip() or "<<" in command.text, "a reader expects to see something"
+
+
+def _redirected(text: str, deployment: Deployment) -> str:
+    """Return a command that speaks to the test's deployment instead of the default addresses."""
+    text = _ADDRESS.sub(deployment.api, text).replace(DEFAULT_URL, deployment.nats_url)
+    text = re.sub(r"^curl ", "curl --fail-with-body ", text)
+    return text.replace("Client.connect()", f'Client.connect("{deployment.nats_url}")')
 
 
 def _environment() -> dict[str, str]:
