@@ -51,7 +51,7 @@ class Controller:
         first, policies, watches = await asyncio.to_thread(read_files, self._settings)
         actor = f"controller/{worker.identity.instance}"
         await worker.controls.apply(await self._store.initialise(first, actor))
-        lease = Lease(self._store.bucket, worker.identity.instance)
+        lease = await Lease.open(worker.connection, worker.identity.instance)
         self._leadership = Leadership(self._store, worker.controls, lease, worker.log)
         self._recorder = await self._open_recorder(worker)
         self._reconciler = Reconciler(

@@ -38,6 +38,9 @@ def build(deployment: DeploymentSettings, settings: EncoderSettings) -> Worker:
         settings=settings,
         load=wiring.load,
         unload=wiring.unload,
+        stage="encode",
+        # A worker that speaks to a vLLM server serves what that server holds, and nothing else.
+        load_component=None if settings.vllm_url else wiring.serve,
     )
 
 
@@ -49,15 +52,17 @@ class _Wiring:
     encoders: list[Encoder] = field(default_factory=list)
 
     async def load(self, worker: Worker) -> None:
-        """Load the component, prove its vectors, add the endpoint."""
-        backend, content_hash = await self._backend(worker)
+        """Serve the component of the settings."""
+        await self.serve(worker, self.settings.reference)
+
+    async def serve(self, worker: Worker, reference: str) -> None:
+        """Load a component beside the others, prove its vectors, add its endpoint."""
+        backend, content_hash = await self._backend(worker, reference)
         proof = await asyncio.to_thread(prove, backend)
-        reference = self.settings.reference
         cache = TextCache(self.settings.cache_entries, self.settings.cache_mb << 20)
         encoder = Encoder(reference, content_hash, backend, cache, worker.sampler)
         encoder.batcher.start()
         self.encoders.append(encoder)
-        worker.loaded(reference, content_hash)
         worker.identity.facts.update(
             namespace=backend.namespace,
             dimension=proof.dimension,
@@ -69,6 +74,7 @@ class _Wiring:
         worker.serve(
             Endpoint(ENDPOINT, subjects.encode(reference), EncodeRequest, encoder.encode, reference)
         )
+        worker.loaded(reference, content_hash)
 
     async def unload(self, _worker: Worker) -> None:
         """Compute what is queued, then let go of the model."""
@@ -76,7 +82,7 @@ class _Wiring:
             await encoder.batcher.stop()
             encoder.backend.close()
 
-    async def _backend(self, worker: Worker) -> tuple[EncoderBackend, str]:
+    async def _backend(self, worker: Worker, reference: str) -> tuple[EncoderBackend, str]:
         report = _reporter(worker)
         if self.settings.vllm_url:
             backend = await asyncio.to_thread(_connect, self.settings, report)
@@ -84,7 +90,7 @@ class _Wiring:
         components = worker.deployment.home / "components"
         folder, manifest = await provide(
             worker.connection,
-            self.settings.reference,
+            reference,
             components,
             lambda reference, into: build_apart(reference, into, report),
         )
@@ -93,8 +99,13 @@ class _Wiring:
 
 
 def _reporter(worker: Worker) -> Callable[[str], None]:
-    """Progress of a start is the reason why the worker is not ready yet."""
-    return lambda line: worker.feel(Readiness.STARTING, line)
+    """Progress of a start is the reason why the worker is not ready yet; a later load is no reason."""
+
+    def report(line: str) -> None:
+        if worker.identity.readiness is Readiness.STARTING:
+            worker.feel(Readiness.STARTING, line)
+
+    return report
 
 
 def _connect(settings: EncoderSettings, report: Callable[[str], None]) -> "VllmBackend":

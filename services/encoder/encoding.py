@@ -86,12 +86,12 @@ class Encoder:
             self._check_known(request, keys, known)
             fresh = await self._compute(request, context, keys, known)
         except CallerError as refusal:
-            self._count_refusal(refusal, context.release)
+            self._count_refusal(refusal, context)
             raise
         reply = self._reply(request, [(known | fresh)[key] for key in keys], cached)
         for key, row in fresh.items():
             self.cache.put(key, row)
-        self._count(reply, context.release)
+        self._count(reply, context)
         return reply
 
     def _check_known(
@@ -154,22 +154,24 @@ class Encoder:
             cache_hit_ratio=round(self.cache.hit_ratio, 4),
         )
 
-    def _count(self, reply: EncodeReply, release: str) -> None:
+    def _count(self, reply: EncodeReply, context: RequestContext) -> None:
         texts = len(reply.token_counts)
         ENCODER_TEXTS.labels(self.component).inc(texts)
         ENCODER_TOKENS.labels(self.component).inc(sum(reply.token_counts))
         ENCODER_CACHE.labels(self.component, "hit").inc(reply.cached)
         ENCODER_CACHE.labels(self.component, "miss").inc(texts - reply.cached)
         if reply.truncated:
-            self._count_overflow("truncate", reply.truncated, release)
+            self._count_overflow("truncate", reply.truncated, context)
 
-    def _count_refusal(self, refusal: CallerError, release: str) -> None:
+    def _count_refusal(self, refusal: CallerError, context: RequestContext) -> None:
         if isinstance(refusal, TokenBudgetExceeded):
-            self._count_overflow("reject", 1, release)
+            self._count_overflow("reject", 1, context)
 
-    def _count_overflow(self, policy: str, count: int, release: str) -> None:
+    def _count_overflow(self, policy: str, count: int, context: RequestContext) -> None:
         ENCODER_OVERFLOW.labels(self.component, policy).inc(count)
-        self.sampler.bad(ENDPOINT, self.component, release, "token_overflow", count)
+        self.sampler.bad(
+            ENDPOINT, self.component, context.release, "token_overflow", count, context.role
+        )
 
 
 def _accepted(results: Sequence[Result]) -> list[EncodedText]:

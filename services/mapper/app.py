@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import msgspec
 import nats.errors
 
 from services.mapper.component import Component, load_component, shipped
@@ -11,14 +12,15 @@ from services.mapper.mapper import Mapper
 from services.mapper.recording import Recorder, bad_events
 from services.mapper.settings import MapperSettings
 from services.mapper.taxonomy import Taxonomy, load_taxonomy
-from trimtab.artifacts.manifest import ArtifactError
+from trimtab.artifacts.manifest import ArtifactError, ArtifactMissing
 from trimtab.artifacts.store import provide
 from trimtab.bus.server import Endpoint, Handler
 from trimtab.contracts import subjects
 from trimtab.contracts.errors import CallerError
 from trimtab.contracts.headers import RequestContext
-from trimtab.contracts.mapping import MapReply, MapRequest
+from trimtab.contracts.mapping import FallbackReason, MappingMode, MapReply, MapRequest
 from trimtab.contracts.samples import Readiness
+from trimtab.control.effective import effective
 from trimtab.worker.service import Worker
 from trimtab.worker.settings import DeploymentSettings
 
@@ -28,10 +30,13 @@ _ENDPOINT = "map"
 def build(deployment: DeploymentSettings, settings: MapperSettings) -> Worker:
     """Return the mapper's worker; connects to nothing."""
 
+    definitions: list[tuple[Taxonomy, Detectors]] = []
+    recorder = Recorder()
+
     async def load(worker: Worker) -> None:
         taxonomy = await asyncio.to_thread(load_taxonomy, settings.taxonomy)
         detectors = await asyncio.to_thread(load_detectors, settings.detectors, taxonomy)
-        recorder = Recorder()
+        definitions.append((taxonomy, detectors))
         recorder.publish()
         problems = []
         for reference in settings.components:
@@ -41,7 +46,23 @@ def build(deployment: DeploymentSettings, settings: MapperSettings) -> Worker:
         if problems:
             worker.feel(Readiness.DEGRADED, "; ".join(problems))
 
-    return Worker("mapper", "Maps outputs to canonical labels", deployment, settings, load)
+    async def load_release(worker: Worker, reference: str) -> None:
+        """Load a release's adapter beside the others; one that cannot be trusted is refused whole."""
+        taxonomy, detectors = definitions[0]
+        component, problem = await _model(worker, settings, reference, taxonomy)
+        if component is None:
+            raise ArtifactMissing(problem)
+        _serve(worker, settings, reference, (taxonomy, detectors, component), recorder)
+
+    return Worker(
+        "mapper",
+        "Maps outputs to canonical labels",
+        deployment,
+        settings,
+        load,
+        stage="map",
+        load_component=load_release,
+    )
 
 
 async def _model(
@@ -93,13 +114,29 @@ def _handler(worker: Worker, reference: str, mapper: Mapper, recorder: Recorder)
         # On the loop: a thread hop costs more than the work.
         started = time.perf_counter()
         try:
-            mapped = mapper.map(request)
+            mapped = mapper.map(_obeying(worker, request, context))
         except Exception as error:
             recorder.refused(ours=not isinstance(error, CallerError))
             raise
         recorder.mapped(reference, mapped, time.perf_counter() - started)
         for event in bad_events(mapped):
-            worker.sampler.bad(_ENDPOINT, reference, context.release, event)
+            worker.sampler.bad(_ENDPOINT, reference, context.release, event, role=context.role)
         return mapped.reply
 
     return answer
+
+
+def _obeying(worker: Worker, request: MapRequest, context: RequestContext) -> MapRequest:
+    """Return the request as the kill-switch has it, whatever the caller knew of the switch."""
+    controls = worker.controls.current
+    if controls is None or request.mode is MappingMode.RULES_ONLY:
+        return request
+    found = effective(controls, now=time.time(), tenant=context.tenant, detector=request.detector)
+    if found.mapper_mode is MappingMode.HYBRID:
+        return request
+    return msgspec.structs.replace(
+        request,
+        mode=MappingMode.RULES_ONLY,
+        vectors=None,
+        fallback=FallbackReason.KILL_SWITCH,
+    )

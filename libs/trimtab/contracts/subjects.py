@@ -52,8 +52,11 @@ CONTROL_KEY = "state"
 KILL_KEY = "kill"
 """Key of the kill lane."""
 
+LEASE_BUCKET = "trimtab_lease"
+"""KV bucket of the controllers' lease: apart, or its renewals would use up the revisions that order commands."""
+
 LEASE_KEY = "leader"
-"""Key of the controllers' lease."""
+"""Its one key."""
 
 ARTIFACT_BUCKET = "trimtab_artifacts"
 """Object store of component files."""

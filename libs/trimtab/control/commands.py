@@ -268,6 +268,22 @@ def _shown(value: Any) -> str:
     return "none" if value is None else msgspec.json.encode(value).decode()
 
 
+def lane_difference(before: KillLane, after: KillLane) -> list[str]:
+    """Return one line per kill that was added or taken back."""
+    old, new = ({_named(kill): kill for kill in lane.kills} for lane in (before, after))
+    gone = [f"- {name}" for name in old if name not in new]
+    return gone + [f"+ {name}" for name, kill in new.items() if old.get(name) != kill]
+
+
+def _named(kill: Kill) -> str:
+    scope = " ".join(
+        f"{kind} {name}"
+        for kind, name in (("tenant", kill.tenant), ("detector", kill.detector))
+        if name
+    )
+    return f"{kill.switch}={kill.value} for {scope or 'everybody'}"
+
+
 def document_difference(before: msgspec.Struct, after: msgspec.Struct) -> list[str]:
     """Return the difference of two documents."""
     return difference(msgspec.to_builtins(before), msgspec.to_builtins(after))

@@ -19,7 +19,13 @@ from trimtab.contracts.control import (
     RestoreCommand,
 )
 from trimtab.contracts.errors import InterlockRefused, InvalidCommand, RevisionConflict
-from trimtab.control.commands import By, change_lane, change_state, document_difference
+from trimtab.control.commands import (
+    By,
+    change_lane,
+    change_state,
+    document_difference,
+    lane_difference,
+)
 from trimtab.control.effective import Controls
 from trimtab.control.store import ControlStore
 
@@ -104,7 +110,7 @@ async def _write_lane(
 ) -> tuple[Outcome, Controls]:
     assert isinstance(order.command, KillCommand | RestoreCommand)  # noqa: S101 - for the checker
     lane: KillLane = change_lane(before.lane, order.command, by)
-    diff = document_difference(before.lane, lane)
+    diff = lane_difference(before.lane, lane)
     if before.lane.operation == order.operation or not diff:
         return _outcome(before, "unchanged", [], []), before
     if order.dry_run:

@@ -1,4 +1,4 @@
-"""Who leads: a lease in the control bucket whose acquisition revision is the epoch that fences.
+"""Who leads: a lease in a bucket of its own whose acquisition revision is the epoch that fences.
 
 Nobody's wall clock is compared with another's: a candidate takes over when it saw no renewal for
 ``LEASE_S`` on its own monotonic clock, and a leader that could not renew for that long, or was
@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 import nats.errors
 import nats.js.errors
+from nats.aio.client import Client as NatsClient
 from nats.js.kv import KeyValue
 
 from trimtab.contracts.control import LeaseDocument
 from trimtab.contracts.message import decode, encode
-from trimtab.contracts.subjects import LEASE_KEY
+from trimtab.contracts.subjects import LEASE_BUCKET, LEASE_KEY
 
 LEASE_S = 5.0
 """Silence after which another controller takes over."""
@@ -31,7 +32,7 @@ class Lease:
     """One controller's claim to lead."""
 
     bucket: KeyValue
-    """Where the lease lies."""
+    """``trimtab_lease``."""
     instance: str
     """Who claims."""
     epoch: int = 0
@@ -41,6 +42,16 @@ class Lease:
     _revision: int = 0
     _seen_at: float = field(default_factory=time.monotonic)
     _renewed_at: float = float("-inf")
+
+    @classmethod
+    async def open(cls, connection: NatsClient, instance: str) -> "Lease":
+        """Open the lease's bucket, making it when it is not there."""
+        js = connection.jetstream(timeout=2)
+        try:
+            bucket = await js.key_value(LEASE_BUCKET)
+        except nats.js.errors.BucketNotFoundError:
+            bucket = await js.create_key_value(bucket=LEASE_BUCKET, history=1)
+        return cls(bucket, instance)
 
     @property
     def held(self) -> bool:
