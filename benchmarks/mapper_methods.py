@@ -66,6 +66,15 @@ def embeddings(seen: Corpus, held: Texts) -> Answers:
     return _best(model.fit(seen.examples.vectors, seen.examples.labels), held.vectors)
 
 
+def embeddings_and_taxonomy(seen: Corpus, held: Texts) -> Answers:
+    """The same with the taxonomy's descriptions and aliases as further examples, like the head."""
+    known = (seen.examples, seen.descriptions, seen.aliases)
+    vectors = np.concatenate([part.vectors for part in known])
+    model = LogisticRegression(C=10.0, max_iter=200)
+    model.fit(vectors, np.concatenate([part.labels for part in known]))
+    return _best(model, held.vectors)
+
+
 def head(recipe: Recipe, seen: Corpus, held: Texts) -> dict[str, Answers]:
     """The shipped head, trained on what was seen: as it is, and before its calibration."""
     adapter = fit(seen, recipe).adapter
@@ -88,6 +97,7 @@ def methods(taxonomy: Taxonomy, recipe: Recipe) -> list[Method]:
         f"{NEIGHBOURS} nearest examples": nearest_examples,
         "nearest description": nearest_description,
         "embeddings + LR": embeddings,
+        "embeddings, descriptions, aliases + LR": embeddings_and_taxonomy,
     }
     return [*(partial(_named, name, each) for name, each in plain.items()), partial(head, recipe)]
 
