@@ -4,7 +4,7 @@
 a copy of its components and passages with nothing running yet, to kill what it likes.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest_asyncio
 from tests.fleet import SERVICES, Fleet
 from trimtab.client import Client
 from trimtab.contracts.documents import MAX_DOCUMENTS, Document
+from trimtab.contracts.samples import Readiness
 from trimtab.corpus.stdlib import COLLECTION, documents
 
 MODULES = ("bisect", "csv", "glob", "heapq", "json", "os.path", "pathlib", "random", "shutil",
@@ -57,6 +58,8 @@ async def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fleet.server.start()
     try:
         await fleet.start(*SERVICES)
+        # A worker that limps here would limp in every test.
+        assert {sample.readiness for sample in await fleet.ready()} == {Readiness.READY}
         await fill(fleet.url, list(documents(MODULES)))
         await fleet.stop("gateway", "retriever")
     finally:
@@ -114,7 +117,7 @@ def stocked_fleet(template: Path, tmp_path: Path) -> Iterator[Fleet]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     """Show the last log lines of every process beside a failure."""
     report: Any = yield
     if report.failed:

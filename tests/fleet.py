@@ -23,7 +23,7 @@ READY_S = 120.0
 """Longest wait for a start; the machine may be building a model and running other things."""
 
 _STOP_S = 30.0
-_TAIL_LINES = 30
+_TAIL_LINES = 12
 _SERVING = frozenset({Readiness.READY, Readiness.DEGRADED})
 _PREFIXES = ("TRIMTAB_", "OTEL_", *(f"{service.upper()}_" for service in SERVICES))
 

@@ -20,6 +20,8 @@ MAX_MODEL_CHARS = 120
 NOT_BLANK = {"pattern": r"\S", "minLength": 1}
 """Said in the schema only: the encoder refuses blank texts, and names the position of the text."""
 
+_NAMESPACE = "A namespace, for example single_vector.minilm.384.v1; /health names the one in use."
+
 _Text = Annotated[str, Meta(extra_json_schema=NOT_BLANK)]
 
 
@@ -61,7 +63,7 @@ class DocumentsBody(Body, frozen=True, kw_only=True):
 class EmbeddingsBody(Body, frozen=True, kw_only=True):
     """``POST /v1/embeddings``, the shape of OpenAI's."""
 
-    model: Annotated[str, Meta(max_length=MAX_MODEL_CHARS)]
+    model: Annotated[str, Meta(max_length=MAX_MODEL_CHARS, description=_NAMESPACE)]
     """A namespace, for example ``single_vector.minilm.384.v1``."""
     input: _Text | Annotated[list[_Text], Meta(min_length=1, max_length=MAX_EMBEDDING_INPUTS)]
     """One text or up to 2048."""

@@ -49,11 +49,13 @@ _EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
         "collection": "notes",
         "documents": [{"id": "1", "text": "Hot changes need no restart."}],
     },
-    EmbeddingsBody: {"model": "single_vector.minilm.384.v1", "input": ["a text", "another"]},
     RerankBody: {"query": "fruit", "documents": ["a rudder", "an apple"], "top_n": 1},
     MapBody: {"output": "hate/threatening", "detector": "openai-moderation"},
     MapBatchBody: {"requests": [{"output": "violence", "detector": "openai-moderation"}]},
 }
+"""One request of each kind that a fresh deployment answers. None for embeddings: whether ``dimensions`` is
+right depends on ``model``, which no schema can say, so a namespace that exists must not be invited."""
+
 _TEMPLATE = "#/components/schemas/{name}"
 
 
@@ -91,8 +93,13 @@ answer. A request that cannot be answered by then gets 408. Every failure is an 
 
 def post(body: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the ``openapi_extra`` of a route that takes ``body``."""
-    content = {"application/json": {"schema": _reference(body), "example": _EXAMPLES[body]}}
-    return {"requestBody": {"required": True, "content": content}, "parameters": _HEADERS}
+    content: dict[str, Any] = {"schema": _reference(body)}
+    if body in _EXAMPLES:
+        content["example"] = _EXAMPLES[body]
+    return {
+        "requestBody": {"required": True, "content": {"application/json": content}},
+        "parameters": _HEADERS,
+    }
 
 
 def replies(
