@@ -1,20 +1,17 @@
 """Promise: NATS may die and come back; every service reconnects by itself and answers, nothing is restarted."""
 
 import asyncio
+import uuid
 
 import httpx
-import msgspec
 import pytest
 
 from tests.drills import record
 from tests.fleet import SERVICES, Fleet
 from trimtab.client import Client
-from trimtab.contracts import subjects
-from trimtab.contracts.component import ControlState
+from trimtab.contracts.control import KillCommand, Order, RestoreCommand, Switch
 from trimtab.contracts.documents import Document
 from trimtab.contracts.errors import TrimtabError
-from trimtab.contracts.message import encode
-from trimtab.control.state import open_bucket, read
 
 pytestmark = pytest.mark.drill
 
@@ -44,7 +41,7 @@ async def test_every_service_answers_again_after_nats_was_killed_and_started(
         await fleet.ready()
 
         await _new_passages_are_found(client)
-        await _a_new_control_state_is_obeyed(client)
+        await _a_switch_is_obeyed(client)
         mapped = await client.map("hate/threatening", detector="openai-moderation")
         status = await client.status(timeout_s=10)
 
@@ -90,19 +87,19 @@ async def _retried(client: Client, document: Document) -> int:
                 return reply.sequence
 
 
-async def _a_new_control_state_is_obeyed(client: Client) -> None:
-    """The gateway reads the control state again: a release written now serves within its re-read."""
-    bucket = await open_bucket(client.connection)
-    controls = await read(bucket)
-    release = msgspec.structs.replace(controls.release, name="after-the-restart")
-    state = ControlState(
-        operation="drill",
-        stable=release.name,
-        releases={**controls.state.releases, release.name: release},
-        actor="drill",
-        reason="what is written after a restart must be seen",
-    )
-    await bucket.update(subjects.CONTROL_KEY, encode(state), last=controls.revision)
+async def _a_switch_is_obeyed(client: Client) -> None:
+    """Control arrives again: what is switched off now is off, and comes back."""
+    await _ordered(client, KillCommand(switch=Switch.RERANKER, value="off"))
     async with asyncio.timeout(RECOVERY_S):
-        while (await client.search("x", timeout_s=10)).release != release.name:
+        while "rerank" in (await client.search("x", timeout_s=10)).versions:
             await asyncio.sleep(0.1)
+    await _ordered(client, RestoreCommand(switch=Switch.RERANKER))
+    async with asyncio.timeout(RECOVERY_S):
+        while "rerank" not in (await client.search("x", timeout_s=10)).versions:
+            await asyncio.sleep(0.1)
+
+
+async def _ordered(client: Client, command: KillCommand | RestoreCommand) -> None:
+    order = Order(operation=uuid.uuid4().hex, command=command, actor="drill", reason="a drill")
+    outcome = await client.order(order, timeout_s=RECOVERY_S)
+    assert outcome.status == "written", outcome
