@@ -20,7 +20,6 @@ from tests.architecture.tree import (
 )
 
 HOMES: dict[str, set[str]] = {
-    "bm25s": {"services.retriever.lexical"},
     "faiss": {"services.retriever.index"},
     "fastapi": {
         "services.gateway.http",

@@ -251,7 +251,7 @@ _PUBLISH = [
     ("producer", subjects.sample("encoder", "e1")),
     ("producer", subjects.STATUS),
     ("producer", subjects.document("stdlib", "ab12")),
-    ("operator", STATE),
+    ("operator", subjects.HEARTBEAT),
     ("operator", subjects.document("stdlib", "ab12")),
     *[
         (role, f"$JS.API.STREAM.{verb}.{stream}")
