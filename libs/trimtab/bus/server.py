@@ -22,6 +22,7 @@ from nats.aio.subscription import Subscription
 
 from trimtab.bus.admission import Admission
 from trimtab.bus.caller import check_size
+from trimtab.bus.connection import settle
 from trimtab.bus.discovery import EndpointStats
 from trimtab.contracts import headers as names
 from trimtab.contracts.errors import STATUS, ErrorReply, InternalError, TrimtabError
@@ -106,7 +107,7 @@ class Server:
         """Start to take requests; returns once the server knows of every subscription."""
         IN_FLIGHT.labels(self.service).set_function(lambda: self.admission.in_flight)
         await self.broker.start()
-        await self.connection.flush()
+        await settle(self.connection)
 
     @property
     def connection(self) -> NatsClient:

@@ -19,13 +19,17 @@ COMPONENT = "Trimtab-Component"
 INSTANCE = "Trimtab-Instance"
 """Worker that answered."""
 TIMING = "Trimtab-Timing"
-"""``queue;compute`` of a reply in microseconds."""
+"""Microseconds from admission to reply, of a reply."""
 ERROR = "Nats-Service-Error"
 """Class name of the error; only replies that are errors have it (ADR-32)."""
 ERROR_CODE = "Nats-Service-Error-Code"
 """Numeric status of the error, see Errors (ADR-32)."""
 CONTENT_HASH = "Trimtab-Content-Hash"
 """Content hash of a passage in the stream of passages."""
+
+
+MAX_ID_CHARS = 64
+"""Longest request id."""
 
 
 def now_ms() -> int:
@@ -89,6 +93,8 @@ class RequestContext:
             InvalidMessage: the request id, tenant or deadline is missing or not of its form.
         """
         headers = headers or {}
+        if len(headers.get(REQUEST, "")) > MAX_ID_CHARS:
+            raise InvalidMessage("request", f"{REQUEST} is longer than {MAX_ID_CHARS} characters")
         try:
             return cls(
                 request_id=headers[REQUEST],

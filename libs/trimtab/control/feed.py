@@ -15,6 +15,7 @@ from pathlib import Path
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 
+from trimtab.bus.connection import settle
 from trimtab.contracts import subjects
 from trimtab.contracts.control import (
     Applied,
@@ -112,7 +113,7 @@ class ControlFeed:
         self._connection = connection
         await connection.subscribe(subjects.HINT, cb=self._hinted)
         await connection.subscribe(subjects.HEARTBEAT, cb=self._beat)
-        await connection.flush()
+        await settle(connection)
         if not await self.refresh():
             await self._recall()
         self._tasks = [asyncio.create_task(self._reread()), asyncio.create_task(self._tick())]

@@ -25,7 +25,7 @@ from nats.errors import NoServersError
 
 from trimtab.bus.admission import Admission
 from trimtab.bus.caller import Caller
-from trimtab.bus.connection import Link, options
+from trimtab.bus.connection import Link, options, settle
 from trimtab.bus.discovery import Discovery
 from trimtab.bus.server import Endpoint, Server
 from trimtab.contracts import subjects
@@ -86,6 +86,8 @@ class Worker:
     log: logs.Logger = field(init=False)
     controls: ControlFeed = field(init=False)
     _loaded: bool = False
+    _opened: bool = False
+    _once_open: tuple[Readiness, str] = (Readiness.READY, "")
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -141,6 +143,9 @@ class Worker:
 
     def feel(self, readiness: Readiness, reason: str = "") -> None:
         """Change the readiness, with the reason when it is not simply ready."""
+        if not self._opened and readiness in _READY_VALUE:
+            self._once_open = (readiness, reason)  # nobody can be asked yet
+            return
         if (readiness, reason) != (self.identity.readiness, self.identity.reason):
             self.log.info("readiness", readiness=readiness.value, reason=reason)
         self.identity.readiness, self.identity.reason = readiness, reason
@@ -228,9 +233,9 @@ class Worker:
             self.server.stats,
         )
         await discovery.start(self.connection)
-        await self.connection.flush()
-        if self.identity.readiness == Readiness.STARTING:
-            self.feel(Readiness.READY)
+        await settle(self.connection)
+        self._opened = True
+        self.feel(*self._once_open)
         await self._publish_sample()
 
     async def _until_stopped(self) -> None:

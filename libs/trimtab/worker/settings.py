@@ -17,7 +17,9 @@ class InvalidSettings(Exception):
 class PrefixedSettings(BaseSettings):
     """Base of every settings class: frozen, and closed to unknown variables with its prefix."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", validate_default=True, env_ignore_empty=True
+    )
 
     @classmethod
     def load(cls) -> Self:
