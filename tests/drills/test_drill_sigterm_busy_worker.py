@@ -90,7 +90,7 @@ async def test_an_encoder_computes_all_200_queued_texts_before_it_goes(
 
 
 async def test_a_gateway_answers_every_http_request_that_it_took(stocked_fleet: Fleet) -> None:
-    taken = 100
+    taken = 60
     for service in SERVICES:
         more = {"max_in_flight": "256"} if service == "encoder" else {}
         stocked_fleet.spawn(service, **more)
