@@ -1,6 +1,7 @@
 """Wiring of the retriever: its state folder, its component, the stream it follows, two endpoints."""
 
 import asyncio
+import sys
 
 from services.retriever.catalogue import Catalogue
 from services.retriever.feed import Feed
@@ -8,6 +9,7 @@ from services.retriever.follower import Follower
 from services.retriever.plan import Plan, load_plan, shipped
 from services.retriever.settings import RetrieverSettings
 from services.retriever.statefolder import StateFolder, claim
+from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts.store import provide
 from trimtab.bus.server import Endpoint, Handler
 from trimtab.bus.streams import docs_stream, ensure
@@ -20,6 +22,9 @@ from trimtab.worker.settings import DeploymentSettings
 
 _RETRIEVE = "retrieve"
 _SCORE = "score"
+_SWITCH_S = 0.0005
+"""A thread in pure Python (tokenising an ingest) gives way to a search after that, not after 5 ms."""
+
 _PARTS = ("dense", "lexical", "passages", "signals")
 
 
@@ -53,7 +58,8 @@ class Retriever:
 
     async def load(self, worker: Worker) -> None:
         """Load what is on disk, read what the stream has beyond it, then serve."""
-        plan = await self._component(worker)
+        plan, manifest = await self._component(worker)
+        sys.setswitchinterval(_SWITCH_S)
         self._catalogue = Catalogue(self._folder.path, plan, self._settings.reply_bytes, worker.log)
         await self._catalogue.load()
         await ensure(worker.connection.jetstream(timeout=10), docs_stream())
@@ -63,9 +69,9 @@ class Retriever:
         await self._catalogue.caretaker.settle()
         self._catalogue.caretaker.start()
         self._follower.tell()
-        component = self._settings.component
-        for endpoint in _endpoints(worker, self._catalogue, component):
+        for endpoint in _endpoints(worker, self._catalogue, manifest.reference):
             worker.serve(endpoint)
+        worker.loaded(manifest.reference, manifest.hash)
 
     async def unload(self, worker: Worker) -> None:
         """Stop following, save the indexes, let go of the folder."""
@@ -76,14 +82,12 @@ class Retriever:
         worker.log.info("state_saved", path=self._folder.name)
         self._folder.release()
 
-    async def _component(self, worker: Worker) -> Plan:
+    async def _component(self, worker: Worker) -> tuple[Plan, Manifest]:
         cache = worker.deployment.home / "components"
         folder, _ = await provide(
             worker.connection, self._settings.component, cache, shipped(self._settings.shipped)
         )
-        plan, manifest = await asyncio.to_thread(load_plan, folder)
-        worker.loaded(manifest.reference, manifest.hash)
-        return plan
+        return await asyncio.to_thread(load_plan, folder)
 
 
 def _endpoints(worker: Worker, catalogue: Catalogue, component: str) -> tuple[Endpoint, Endpoint]:

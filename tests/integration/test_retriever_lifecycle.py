@@ -3,20 +3,23 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from nats.aio.client import Client as NatsClient
 
+from services.retriever import follower
 from services.retriever.settings import RetrieverSettings
 from services.retriever.snapshot import INDEX
 from services.retriever.statefolder import StateInUse
-from services.retriever.store import FILE
+from services.retriever.store import FILE, Store
 from tests.unit.retriever import stream
 from tests.unit.retriever.corpora import PLAN, clustered, unit
 from tests.workers import running
@@ -212,6 +215,34 @@ async def test_a_store_that_is_no_database_is_set_aside_and_read_again_from_the_
         assert (await stream.found(connection, VECTORS[4]))[0] == "p4"
 
     assert [path for path in state.iterdir() if "unusable" in path.name]
+
+
+async def test_a_store_that_cannot_be_written_degrades_the_worker_until_it_can(
+    nats_server: LocalServer,
+    connection: NatsClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await stream.write(connection, passages(0, 5))
+    async with running(stream.worker(nats_server, tmp_path)) as worker:
+        original, failures = Store.apply, iter(range(2))
+        said: list[str] = []
+
+        def full(self: Store, *arguments: Any) -> Any:
+            if next(failures, None) is not None:
+                raise sqlite3.OperationalError("database or disk is full")
+            said.append(worker.identity.reason)
+            return original(self, *arguments)
+
+        monkeypatch.setattr(Store, "apply", full)
+        monkeypatch.setattr(follower, "_RETRY_S", 0.05)
+        last = await stream.write(connection, passages(5, 8))
+        await stream.applied(worker, last)
+
+        assert said[0] == "the passage store cannot be written; is the disk full?"
+        assert worker.identity.facts["passages"] == 8
+        assert worker.identity.readiness == Readiness.READY
+        assert (await stream.found(connection, VECTORS[6]))[0] == "p6"
 
 
 @asynccontextmanager
