@@ -83,6 +83,11 @@ async def status(connection: NatsClient) -> StatusReply:
     return (await caller.call(subjects.STATUS, StatusRequest(), StatusReply, context())).message
 
 
+async def converged(connection: NatsClient) -> bool:
+    found = (await status(connection)).convergence
+    return found is not None and found.status == "converged"
+
+
 async def obeyed(worker: Worker, revision: int) -> None:
     while worker.controls.current is None or worker.controls.current.revision < revision:
         await asyncio.sleep(0.005)
@@ -111,7 +116,7 @@ async def test_a_kill_is_obeyed_acknowledged_and_taken_back(
         await obeyed(worker, killed.revision)
         with pytest.raises(RemoteError) as refused:
             await ask(connection)
-        while (await status(connection)).convergence.status != "converged":
+        while not await converged(connection):
             await asyncio.sleep(0.05)
         restored = await command(connection, OPEN)
         await obeyed(worker, restored.revision)

@@ -19,6 +19,7 @@ from trimtab.bus.caller import Caller
 from trimtab.bus.local_server import LocalServer
 from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
+from trimtab.contracts.audit import AuditEntry
 from trimtab.contracts.component import Release
 from trimtab.contracts.control import (
     Canary,
@@ -172,7 +173,7 @@ async def test_every_command_and_move_is_in_a_chain_that_verifies(
         await ended(built)
         ledger = await Ledger.open(connection, "auditor")
         async with asyncio.timeout(10):
-            entries = []
+            entries: list[AuditEntry] = []
             while not any(entry.outcome == "moved" for entry in entries):
                 entries = [entry async for entry in ledger.entries()]
                 await asyncio.sleep(0.05)

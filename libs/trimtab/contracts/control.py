@@ -397,3 +397,4 @@ class Outcome(Message, frozen=True, kw_only=True):
     findings: list[Finding]
     """What the interlocks said; empty when none applied."""
     status: Literal["written", "unchanged", "dry_run"]
+    """written; unchanged: all was as asked; dry_run: nothing was written."""

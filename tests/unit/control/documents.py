@@ -5,7 +5,9 @@ from trimtab.contracts.control import Canary, ControlState, Kill, KillLane, Phas
 from trimtab.control.effective import Controls
 
 
-def release(name: str, rerank: str | None = "mlp-full@1", **settings: float) -> Release:
+def release(
+    name: str, rerank: str | None = "mlp-full@1", settings: dict[str, float] | None = None
+) -> Release:
     return Release(
         name=name,
         encode="minilm-int8@1",
@@ -13,7 +15,7 @@ def release(name: str, rerank: str | None = "mlp-full@1", **settings: float) -> 
         rerank=rerank,
         map="safety-head@1",
         namespace="single_vector.minilm.384.v1",
-        settings=dict(settings),
+        settings=dict(settings or {}),
     )
 
 

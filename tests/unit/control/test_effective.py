@@ -79,7 +79,7 @@ def test_the_nearest_choice_of_a_setting_wins() -> None:
         tenant_settings={"acme": {"retriever.nprobe": chosen(16, until=10.0)}},
     )
     plain, steered = controls(state()), controls(desired)
-    own = release("own", **{"retriever.nprobe": 12})
+    own = release("own", settings={"retriever.nprobe": 12})
 
     assert setting(plain, "retriever.nprobe", release("base"), now=0.0) == 8
     assert setting(plain, "retriever.nprobe", own, now=0.0) == 12
