@@ -46,7 +46,7 @@ _NAMES = {
 
 def context() -> RequestContext:
     """Return what a request of the gateway carries."""
-    return RequestContext("a" * 32, "public", now_ms() + 10_000, "base", 3)
+    return RequestContext("a" * 32, "public", now_ms() + 10_000, "base", 3, role="stable")
 
 
 @contextlib.contextmanager

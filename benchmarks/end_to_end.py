@@ -24,7 +24,7 @@ from benchmarks.questions import cycle, questions
 from benchmarks.rounds import Call, Plan, Timings, alternate
 from trimtab.client import Client
 from trimtab.contracts.pipeline import SearchReply, SearchRequest
-from trimtab.control.state import open_bucket, read
+from trimtab.control.store import ControlStore
 
 P50_ADDED = Aim(AT_MOST, 2.5)
 THROUGHPUT = Aim(AT_LEAST, 0.8)
@@ -127,7 +127,7 @@ async def ways(running: fleet.Fleet, scratch: Path) -> AsyncIterator[Ways]:
         Client.connect(running.nats_url, name="bench") as client,
         HttpConnections(running.http_url) as http,
     ):
-        release = (await read(await open_bucket(client.connection))).release
+        release = (await (await ControlStore.open(client.connection)).read()).release
         files = Files.of(running.home, release, scratch / "passages.db")
         yield Ways(Local.open(files), client, http)
 

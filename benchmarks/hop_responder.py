@@ -44,7 +44,13 @@ class Silent(Sampler):
     """Learns nothing."""
 
     def observe(
-        self, endpoint: str, component: str, release: str, outcome: str, took_ms: float
+        self,
+        endpoint: str,
+        component: str,
+        release: str,
+        outcome: str,
+        took_ms: float,
+        role: str = "",
     ) -> None:
         """Ignore one answered request."""
 

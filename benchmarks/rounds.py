@@ -4,10 +4,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from benchmarks.figure import percentile
 
 Call = Callable[[], Awaitable[object]]
+"""One request."""
+
+Blocks = Callable[["Timings", int, int], Awaitable[None]]
+"""``(into, requests, concurrency)``: measures that many requests, wherever they are made."""
 
 BLOCK = 25
 """Requests of one variant before the next one's turn."""
@@ -56,22 +61,30 @@ class Plan:
 
 async def alternate(variants: Mapping[str, Call], plan: Plan) -> list[dict[str, Timings]]:
     """Return the timings of every round, by variant; the variants take turns block by block."""
-    for call in variants.values():  # nothing is measured cold
-        await _block(call, Timings(), max(plan.concurrency, 10), plan.concurrency)
+    return await alternate_blocks(
+        {name: partial(measured, call) for name, call in variants.items()}, plan
+    )
+
+
+async def alternate_blocks(variants: Mapping[str, Blocks], plan: Plan) -> list[dict[str, Timings]]:
+    """Do the same with variants that measure themselves."""
+    for block in variants.values():  # nothing is measured cold
+        await block(Timings(), max(plan.concurrency, 10), plan.concurrency)
     return [await _round(variants, plan) for _ in range(plan.rounds)]
 
 
-async def _round(variants: Mapping[str, Call], plan: Plan) -> dict[str, Timings]:
+async def _round(variants: Mapping[str, Blocks], plan: Plan) -> dict[str, Timings]:
     timings = {name: Timings() for name in variants}
-    block = max(plan.block, plan.concurrency)
-    for start in range(0, plan.requests, block):
-        size = min(block, plan.requests - start)
-        for name, call in variants.items():
-            await _block(call, timings[name], size, plan.concurrency)
+    most = max(plan.block, plan.concurrency)
+    for start in range(0, plan.requests, most):
+        size = min(most, plan.requests - start)
+        for name, block in variants.items():
+            await block(timings[name], size, plan.concurrency)
     return timings
 
 
-async def _block(call: Call, into: Timings, requests: int, concurrency: int) -> None:
+async def measured(call: Call, into: Timings, requests: int, concurrency: int) -> None:
+    """Make that many requests from here."""
     left = iter(range(requests))
 
     async def one_after_another() -> None:
