@@ -97,7 +97,7 @@ def json_response(reply: msgspec.Struct, request_id: str, status: int = 200) -> 
 def request_id_of(request: Request) -> str:
     """Return the caller's request id when it is well-formed, else a new one."""
     given = request.headers.get(REQUEST_ID, "")
-    return given if _NAME.match(given) else uuid.uuid4().hex
+    return given if _NAME.fullmatch(given) else uuid.uuid4().hex
 
 
 def context_of(request: Request, request_id: str, budget_ms: int) -> RequestContext:
@@ -107,13 +107,13 @@ def context_of(request: Request, request_id: str, budget_ms: int) -> RequestCont
         InvalidMessage: one of them is not of its form.
     """
     tenant = request.headers.get(TENANT, PUBLIC_TENANT)
-    if not _NAME.match(tenant):
+    if not _NAME.fullmatch(tenant):
         raise InvalidMessage("request", f"{TENANT} must match {NAME_PATTERN}")
     timeout = request.headers.get(TIMEOUT, str(budget_ms))
     if not timeout.isascii() or not timeout.isdigit() or not 0 < int(timeout) <= MAX_TIMEOUT_MS:
         raise InvalidMessage("request", f"{TIMEOUT} must be an integer, 1 to {MAX_TIMEOUT_MS}")
     unit = request.headers.get(UNIT, "")
-    if unit and not _NAME.match(unit):
+    if unit and not _NAME.fullmatch(unit):
         raise InvalidMessage("request", f"{UNIT} must match {NAME_PATTERN}")
     return RequestContext(
         request_id,
@@ -127,7 +127,7 @@ def context_of(request: Request, request_id: str, budget_ms: int) -> RequestCont
 def _traceparent(request: Request) -> str:
     """Return the caller's trace context; one that is malformed is no reason to refuse the request."""
     given = request.headers.get(TRACEPARENT, "")
-    return given if _TRACEPARENT.match(given) else ""
+    return given if _TRACEPARENT.fullmatch(given) else ""
 
 
 async def read(request: Request) -> bytes:

@@ -1,8 +1,10 @@
 """Promise: at four times its capacity a service keeps answering in time; what it cannot answer gets 429 at once."""
 
+import asyncio
 import itertools
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.drills import record, slow_worker
@@ -95,3 +97,29 @@ async def test_the_whole_pipeline_keeps_its_rate_and_sheds_the_rest(stocked_flee
 
     assert kept >= KEPT
     assert set(overload.outcomes) == SHEDDING
+
+
+async def test_over_http_a_burst_is_answered_or_told_to_come_back(stocked_fleet: Fleet) -> None:
+    await stocked_fleet.start(*SERVICES)
+    burst = 300
+    limits = httpx.Limits(max_connections=burst)
+    # Long enough for everybody that is let in: here only the number in flight decides.
+    headers = {"X-Timeout-Ms": "60000"}
+
+    async with httpx.AsyncClient(
+        base_url=await stocked_fleet.api(), timeout=120, limits=limits, trust_env=False
+    ) as http:
+        answers = await asyncio.gather(
+            *(
+                http.post("/v1/search", json={"text": f"burst {number}"}, headers=headers)
+                for number in range(burst)
+            )
+        )
+        calm = await http.post("/v1/search", json={"text": "after the burst"}, headers=headers)
+
+    refused = [answer for answer in answers if answer.status_code != 200]
+    record.write("overload-http-burst", burst=burst, refused=len(refused))
+    assert {answer.status_code for answer in refused} == {429}
+    assert {answer.json()["code"] for answer in refused} == {"overloaded"}
+    assert all(answer.headers["Retry-After"] for answer in refused)
+    assert calm.status_code == 200
