@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import export_messages, export_metrics
+from scripts import export_messages, export_metrics, export_rollout
 from scripts.docstrings import read
 from tests.architecture.tree import sources
 from tests.contracts.catalogue import contracts
@@ -20,6 +20,12 @@ def test_the_page_of_metrics_is_fresh() -> None:
     stale = "stale: run `python -m scripts.export_metrics`"
 
     assert export_metrics.PATH.read_text() == export_metrics.render(), stale
+
+
+def test_the_page_of_rollout_states_is_fresh() -> None:
+    stale = "stale: run `python -m scripts.export_rollout`"
+
+    assert export_rollout.PATH.read_text() == export_rollout.render(), stale
 
 
 @pytest.mark.parametrize("path", sources("libs/trimtab/contracts"), ids=lambda p: p.name)
