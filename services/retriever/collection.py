@@ -5,7 +5,7 @@ computed elsewhere from what this object hands out, and comes back as one refere
 """
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.retriever.bm25 import Terms
+from services.retriever.hitcache import HitCache, ReadHits
 from services.retriever.index import DenseIndex, Nearest, Slots, Vectors
 from services.retriever.lexical import LexicalIndex, Matches
 from services.retriever.passage import searched_words
@@ -64,7 +65,7 @@ class Collection:
         self,
         row: CollectionRow,
         plan: Plan,
-        read_hits: Callable[[Sequence[int]], list[Hit]],
+        read_hits: ReadHits,
         dense: DenseIndex | None = None,
     ) -> None:
         """Make a collection; ``dense`` may come from a verified snapshot."""
@@ -74,7 +75,7 @@ class Collection:
         self.generation = 0
         self.lexical_generation = 0
         self.token_bytes = 0
-        self._read_hits = read_hits
+        self._hits = HitCache(read_hits)
         self._dense = dense or DenseIndex(row.dimension)
         self._visibility = Visibility()
         self._tokens: list[bytes] = []
@@ -116,6 +117,7 @@ class Collection:
         slots = np.array([change.stored.slot for change in changes], dtype=np.int64)
         if not vectors_known:
             self._dense.put(slots, np.stack([change.stored.vector for change in changes]))
+        self._hits.forget(slots.tolist())
         self._visibility.put(slots, [change.stored.hit.tenant for change in changes])
         self._reserve(int(slots.max()) + 1)
         for change in changes:
@@ -152,7 +154,7 @@ class Collection:
 
     def hits(self, slots: Slots) -> list[Hit]:
         """Return the stored passages at ``slots``, in order."""
-        return self._read_hits(slots.tolist())
+        return self._hits.get(slots.tolist())
 
     def lexical_input(self) -> LexicalInput:
         """Return what a BM25 index of the present passages is built from."""

@@ -1,5 +1,6 @@
 """A passage on its way from the stream into a collection: checked once, then trusted."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -56,11 +57,6 @@ class Passage:
     token_dimension: int
     """Columns of the same; 0 without."""
 
-    @property
-    def words(self) -> str:
-        """What the lexical half searches."""
-        return f"{self.hit.title} {self.hit.text}"
-
 
 def searched_words(hit: Hit) -> str:
     """Return the words of a stored passage that the lexical half searches."""
@@ -76,7 +72,7 @@ def unit_row(matrix: Matrix) -> NDArray[np.float32] | Refusal:
     if array.shape[0] != 1 or array.dtype != np.float32:
         return Refusal.DIMENSION
     row: NDArray[np.float32] = array[0]
-    if not abs(float(np.linalg.norm(row)) - 1.0) < NORM_TOLERANCE:  # also refuses NaN
+    if not abs(math.sqrt(float(row @ row)) - 1.0) < NORM_TOLERANCE:  # also refuses NaN
         return Refusal.NORM
     return row
 
