@@ -8,7 +8,7 @@ from pathlib import Path
 
 _FENCE = re.compile(r"^ *```(\w*) *$")
 _SHELL = {"sh", "bash", "shell", "console", ""}
-_PROGRAMS = {"trimtab", "make", "curl", "python", "docker"}
+_PROGRAMS = {"trimtab", "make", "curl", "python", "docker", "printf"}
 _HEREDOC = re.compile(r"<<-?\s*['\"]?(\w+)['\"]?")
 
 

@@ -1,6 +1,6 @@
 """Who is let in: a bounded number in flight, and nobody whose answer would come too late. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trimtab.contracts.errors import DeadlineExceeded, Draining, Overloaded
 
@@ -20,8 +20,8 @@ class Admission:
     """Now."""
     draining: bool = False
     """Once set nothing new is let in."""
-    expected_ms: float = 0.0
-    """Moving average of the service time; 0 before the first answer."""
+    expected_ms: dict[str, float] = field(default_factory=dict)
+    """Moving average of the service time per verb: a slow ingest must not refuse a quick search."""
 
     def enter(self) -> None:
         """Take a place.
@@ -49,14 +49,14 @@ class Admission:
         Raises:
             DeadlineExceeded: less time is left than an answer takes.
         """
-        if remaining_ms <= 0 or remaining_ms < self.expected_ms:
+        expected_ms = self.expected_ms.get(stage, 0.0)
+        if remaining_ms <= 0 or remaining_ms < expected_ms:
             # Decay, so that one slow spell cannot refuse short deadlines for ever.
-            self.expected_ms *= 1 - _SMOOTHING
+            self.expected_ms[stage] = expected_ms * (1 - _SMOOTHING)
             raise DeadlineExceeded(stage, remaining_ms)
 
-    def served(self, took_ms: float) -> None:
+    def served(self, stage: str, took_ms: float) -> None:
         """Learn from one answered request."""
-        if self.expected_ms == 0.0:
-            self.expected_ms = took_ms
-        else:
-            self.expected_ms += _SMOOTHING * (took_ms - self.expected_ms)
+        known_ms = self.expected_ms.get(stage, 0.0)
+        learnt_ms = took_ms if known_ms == 0.0 else known_ms + _SMOOTHING * (took_ms - known_ms)
+        self.expected_ms[stage] = learnt_ms

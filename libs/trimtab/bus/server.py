@@ -167,7 +167,7 @@ class Server:
             with server_span(endpoint.name, self.service, context) as traced:
                 reply = await endpoint.handler(request, traced)
             await self._reply(endpoint, message.reply, reply, started)
-            self.admission.served((time.perf_counter_ns() - started) / 1e6)
+            self.admission.served(endpoint.name, (time.perf_counter_ns() - started) / 1e6)
         except TrimtabError as error:
             outcome = error.code.value
             if error.status >= 500:

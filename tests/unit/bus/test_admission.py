@@ -38,7 +38,7 @@ def test_a_draining_worker_lets_nobody_in() -> None:
 def test_work_that_nobody_would_wait_for_is_refused(
     expected_ms: float, remaining_ms: float
 ) -> None:
-    admission = Admission("encoder", limit=1, expected_ms=expected_ms)
+    admission = Admission("encoder", limit=1, expected_ms={"encode": expected_ms})
 
     with pytest.raises(DeadlineExceeded):
         admission.check_deadline("encode", remaining_ms)
@@ -46,7 +46,7 @@ def test_work_that_nobody_would_wait_for_is_refused(
 
 def test_one_slow_spell_cannot_refuse_short_deadlines_for_ever() -> None:
     admission = Admission("encoder", limit=1)
-    admission.served(1000.0)
+    admission.served("encode", 1000.0)
     refusals = 0
 
     for _ in range(100):
@@ -62,6 +62,16 @@ def test_the_expected_time_follows_what_was_served() -> None:
     admission = Admission("encoder", limit=1)
 
     for _ in range(200):
-        admission.served(8.0)
+        admission.served("encode", 8.0)
 
-    assert admission.expected_ms == pytest.approx(8.0)
+    assert admission.expected_ms["encode"] == pytest.approx(8.0)
+
+
+def test_a_slow_verb_never_refuses_another() -> None:
+    admission = Admission("gateway", limit=1)
+    admission.served("documents", 20_000.0)
+
+    admission.check_deadline("search", 100.0)
+
+    with pytest.raises(DeadlineExceeded):
+        admission.check_deadline("documents", 100.0)
