@@ -38,7 +38,7 @@ class Interlocks:
                     return []
                 release = after.releases[canary.release]
                 return [*self._loaded(release), self._same_space(before, release), _target(before)]
-            case RollBackCommand():
+            case RollBackCommand() if after.stable != before.state.stable:
                 return self._loaded(after.releases[after.stable])
             case _:
                 return []

@@ -71,6 +71,13 @@ def needed(controls: Controls, stage: Stage) -> list[str]:
     return list(dict.fromkeys(component for component in components if component is not None))
 
 
+def offered(controls: Controls, stage: Stage) -> list[str]:
+    """Return the components of one stage that a next canary may ask for: every known release's."""
+    known = [getattr(release, stage) for release in controls.state.releases.values()]
+    asked = needed(controls, stage)
+    return [c for c in dict.fromkeys(known) if c is not None and c not in asked]
+
+
 def banned_releases(controls: Controls, now: float) -> set[str]:
     """Return the names of the releases that must serve nothing at ``now``."""
     return {kill.value for kill in controls.kills(now) if kill.switch is Switch.RELEASE}

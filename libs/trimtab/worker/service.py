@@ -33,7 +33,14 @@ from trimtab.contracts.errors import Disabled, TrimtabError
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.message import encode
 from trimtab.contracts.samples import Readiness
-from trimtab.control.effective import Controls, Stage, banned_releases, effective, needed
+from trimtab.control.effective import (
+    Controls,
+    Stage,
+    banned_releases,
+    effective,
+    needed,
+    offered,
+)
 from trimtab.control.feed import ControlFeed
 from trimtab.telemetry import logs, traces
 from trimtab.telemetry.metrics import BUILD_INFO, COMPONENT_INFO, READY
@@ -189,15 +196,25 @@ class Worker:
         """Load what the releases that may serve need, while traffic flows; a failure is a NACK."""
         if not self._loaded or self.stage is None or self.load_component is None:
             return
-        missing = [
-            component
-            for component in needed(controls, self.stage)
-            if component not in self.identity.components
-        ]
-        for component in missing:
+        before = len(self.identity.components)
+        for component in self._missing(needed(controls, self.stage)):
             await self.load_component(self, component)
-        if missing:
+        for component in self._missing(offered(controls, self.stage)):
+            await self._try_to_load(component)
+        if len(self.identity.components) > before:
             await self.server.open()
+
+    async def _try_to_load(self, component: str) -> None:
+        """Load what only a next canary may ask for: its interlock, not this worker, refuses a bad one."""
+        if self.load_component is None:
+            return
+        try:
+            await self.load_component(self, component)
+        except TrimtabError as error:
+            self.log.warning("component_not_loaded", component=component, detail=error.detail)
+
+    def _missing(self, components: list[str]) -> list[str]:
+        return [name for name in components if name not in self.identity.components]
 
     async def _gate(self, context: RequestContext) -> None:
         """Refuse what an operator switched off, whatever the caller's state of knowledge."""
