@@ -64,9 +64,12 @@ Stage = Literal["encode", "retrieve", "rerank", "map"]
 
 
 def needed(controls: Controls, stage: Stage) -> list[str]:
-    """Return the components of one stage that may be asked for: stable, previous and canary's."""
+    """Return the components of one stage that may be asked for: stable, previous, running canary."""
     state = controls.state
-    names = [state.stable, state.previous, state.canary.release if state.canary else None]
+    ramping = state.canary is not None and state.canary.phase in _SERVING_CANARY
+    names = [state.stable, state.previous]
+    if state.canary is not None and ramping:
+        names.append(state.canary.release)
     components = [getattr(state.releases[name], stage) for name in names if name in state.releases]
     return list(dict.fromkeys(component for component in components if component is not None))
 
