@@ -198,10 +198,20 @@ def test_a_vllm_server_counts_tokens_as_the_tokenizer_file_does(vllm_url: str) -
     local.close()
 
 
+@pytest.fixture(scope="module")
+def exact() -> NDArray[np.float32]:
+    """Vectors in fp32; made before a connection is open, which a blocked loop would lose."""
+    return _encode(encoder_models.backend("minilm-fp32@1"), *TEXTS[:3])
+
+
 @pytest.mark.vllm
 @pytest.mark.integration
 async def test_a_worker_serves_a_vllm_server_as_a_component_without_token_vectors(
-    vllm_url: str, nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+    vllm_url: str,
+    exact: NDArray[np.float32],
+    nats_server: LocalServer,
+    connection: NatsClient,
+    tmp_path: Path,
 ) -> None:
     settings = EncoderSettings(vllm_url=vllm_url)
     request = EncodeRequest(namespace=MINILM, texts=list(TEXTS[:3]), tokens=True)
@@ -213,5 +223,4 @@ async def test_a_worker_serves_a_vllm_server_as_a_component_without_token_vector
 
     assert (answer.component, list(worker.identity.components)) == (VLLM, [VLLM])
     assert (answer.message.tokens, worker.identity.facts["token_vectors"]) == (None, 0)
-    exact = _encode(encoder_models.backend("minilm-fp32@1"), *TEXTS[:3])
     assert np.einsum("ij,ij->i", answer.message.vectors.array(), exact).min() > 0.999

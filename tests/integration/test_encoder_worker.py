@@ -10,6 +10,7 @@ import pytest
 from nats.aio.client import Client as NatsClient
 
 from services.encoder.app import build
+from services.encoder.component import ComponentBackend
 from services.encoder.settings import EncoderSettings
 from services.encoder.shipped import DEFAULT
 from services.encoder.spec import MINILM
@@ -31,9 +32,15 @@ pytestmark = pytest.mark.integration
 SUBJECT = subjects.encode(DEFAULT)
 
 
+@pytest.fixture(scope="module")
+def backend() -> ComponentBackend:
+    """The model itself; loaded before a connection is open, which a blocked loop would lose."""
+    return encoder_models.backend(DEFAULT)
+
+
 @pytest.fixture
 async def worker(
-    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+    backend: ComponentBackend, nats_server: LocalServer, connection: NatsClient, tmp_path: Path
 ) -> AsyncIterator[Worker]:
     """A worker that pulls the component which others built: nothing is built here."""
     store = await ArtifactStore.open(connection)
@@ -60,13 +67,12 @@ async def _ask(
 
 
 async def test_texts_come_back_as_the_models_vectors(
-    worker: Worker, connection: NatsClient
+    backend: ComponentBackend, worker: Worker, connection: NatsClient
 ) -> None:
     texts = ["How do I copy a directory tree?", "rotate the signing keys"]
 
     answer = await _ask(connection, *texts, tokens=True)
 
-    backend = encoder_models.backend(DEFAULT)
     expected = backend.encode(backend.tokenize(texts), tokens=True)
     np.testing.assert_array_equal(answer.message.vectors.array(), expected.vectors)
     assert answer.message.tokens is not None
@@ -164,13 +170,12 @@ async def test_a_second_request_for_the_same_text_is_a_cache_hit(
 
 
 async def test_many_callers_at_once_each_get_their_own_vector(
-    worker: Worker, connection: NatsClient
+    backend: ComponentBackend, worker: Worker, connection: NatsClient
 ) -> None:
     texts = [f"message number {n} was not acknowledged" for n in range(48)]
 
     answers = await asyncio.gather(*(_ask(connection, text) for text in texts))
 
-    backend = encoder_models.backend(DEFAULT)
     expected = backend.encode(backend.tokenize(texts), tokens=False).vectors
     got = np.concatenate([answer.message.vectors.array() for answer in answers])
     np.testing.assert_array_equal(got, expected)
@@ -203,11 +208,12 @@ async def test_a_component_that_nobody_serves_is_no_workers(
 
 
 async def test_a_worker_alone_builds_its_component_and_shares_it(
-    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+    backend: ComponentBackend, nats_server: LocalServer, connection: NatsClient, tmp_path: Path
 ) -> None:
     settings = EncoderSettings(component=DEFAULT)
     async with running(build(deployment(nats_server, tmp_path), settings), timeout_s=240):
         stored = await (await ArtifactStore.open(connection)).manifest(DEFAULT)
 
     assert stored is not None
+    assert backend.profile == stored.name
     assert stored.hash == read_manifest(encoder_models.folder(DEFAULT)).hash
