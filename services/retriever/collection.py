@@ -72,9 +72,15 @@ class Collection:
         self.row = row
         self.plan = plan
         self.sequence = 0
+        """Stream sequence applied."""
         self.generation = 0
+        """Raised by every change."""
         self.lexical_generation = 0
+        """Generation that the BM25 index holds."""
         self.token_bytes = 0
+        """Memory of the token vectors."""
+        self.imbalance = 0.0
+        """How uneven the IVF lists are, as of the last change; 1 is even, 0 means FLAT."""
         self._hits = HitCache(read_hits)
         self._dense = dense or DenseIndex(row.dimension)
         self._visibility = Visibility()
@@ -127,6 +133,7 @@ class Collection:
             self._documents[slot] = self._term_ids(change.terms)
         if self._since_training is not None:
             self._since_training.update(slots.tolist())
+        self.imbalance = self._dense.imbalance
         self.generation += 1
 
     def visible(self, tenant: str) -> VisibleSet:
@@ -177,6 +184,7 @@ class Collection:
         """Let a trained and filled IVF index answer from now on."""
         changed: NDArray[np.int64] = np.array(sorted(self._since_training or ()), dtype=np.int64)
         self._dense.adopt(ivf, changed)
+        self.imbalance = self._dense.imbalance
         self._since_training = None
 
     def _term_ids(self, found: Sequence[str]) -> Terms:

@@ -55,6 +55,7 @@ class Follower:
             facts[f"passages.{name}"] = sizes[name]
             facts[f"index.{name}"] = collection.index.kind
             facts[f"nlist.{name}"] = collection.index.nlist
+            facts[f"imbalance.{name}"] = round(collection.imbalance, 3)
             facts[f"token_bytes.{name}"] = collection.token_bytes
             RETRIEVER_PASSAGES.labels(name).set(sizes[name])
 

@@ -50,20 +50,24 @@ class Visibility:
         self._numbers: dict[str, int] = {PUBLIC_TENANT: _PUBLIC}
         self._owners = np.full(1024, _NOBODY, dtype=np.int32)
         self._size = 0
+        self.living = 0
+        """Slots that somebody owns."""
         self._sets: OrderedDict[int, VisibleSet] = OrderedDict()
 
     def put(self, slots: NDArray[np.int64], tenants: Sequence[str]) -> None:
-        """Set the owner of each slot; a slot may be new or change hands."""
+        """Set the owner of each of n distinct slots; a slot may be new or change hands."""
         if not len(slots):
             return
         self._reserve(int(slots.max()) + 1)
+        self.living += int(np.count_nonzero(self._owners[slots] == _NOBODY))
         self._owners[slots] = [
             self._numbers.setdefault(name, len(self._numbers)) for name in tenants
         ]
         self._sets.clear()
 
     def remove(self, slots: NDArray[np.int64]) -> None:
-        """Hide slots from everybody."""
+        """Hide n distinct slots from everybody."""
+        self.living -= int(np.count_nonzero(self._owners[slots] != _NOBODY))
         self._owners[slots] = _NOBODY
         self._sets.clear()
 
@@ -78,11 +82,6 @@ class Visibility:
         else:
             self._sets.move_to_end(number)
         return found
-
-    @property
-    def living(self) -> int:
-        """Slots that somebody owns."""
-        return int(np.count_nonzero(self._owners[: self._size] != _NOBODY))
 
     def slots(self) -> NDArray[np.int64]:
         """Return every slot that somebody owns, ascending."""

@@ -156,6 +156,7 @@ async def test_a_collection_that_outgrows_flat_gets_an_ivf_index_while_it_is_sea
             while (worker.identity.facts["index.docs"]) != "ivf":
                 assert (await stream.found(connection, VECTORS[7]))[0] == "p7"
         assert int(worker.identity.facts["nlist.docs"]) >= 14  # from 200 passages on
+        assert float(worker.identity.facts["imbalance.docs"]) >= 1.0
         last = await stream.write(connection, [stream.message("new", unit(RNG, 1)[0])])
         await stream.applied(worker, last)
         found = [
