@@ -16,8 +16,9 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from benchmarks import arguments, fleet, report
+from benchmarks import arguments, fleet, handlers, report
 from benchmarks.figure import AT_LEAST, AT_MOST, Aim, Figure, over_rounds
+from benchmarks.handlers import Handlers
 from benchmarks.http_load import HttpConnections
 from benchmarks.inprocess import Files, Search, keep_to_one_thread
 from benchmarks.questions import cycle, questions
@@ -102,6 +103,15 @@ class Ways:
 
         return {"local": local, "nats": nats, "http": http}
 
+    def with_handlers(self, handlers: Handlers, texts: list[str]) -> dict[str, Call]:
+        """Return the calls at concurrency 1 and one more: the services' handlers in this process."""
+        given = cycle(texts[::2])
+
+        async def handled() -> None:
+            await handlers.search(next(given))
+
+        return {**self.calls(texts, beside=False), "handlers": handled}
+
     async def agree(self, texts: list[str]) -> None:
         """Check that all ways find the same passages in the same order.
 
@@ -135,11 +145,20 @@ async def ways(running: fleet.Fleet, scratch: Path) -> AsyncIterator[Ways]:
 def alone(rounds: list[dict[str, Timings]]) -> list[Figure]:
     """Return the figures at one request at a time."""
     n = sum(len(timings["nats"].latencies_ms) for timings in rounds)
-    names = {"local": "in process", "nats": "over NATS", "http": "over HTTP"}
+    names = {
+        "local": "in process",
+        "handlers": "by the services' own handlers, no bus",
+        "nats": "over NATS",
+        "http": "over HTTP",
+    }
 
     def added(way: str, aim: Aim | None = None) -> Figure:
         values = [r[way].p50_ms - r["local"].p50_ms for r in rounds]
         return over_rounds(f"p50 added {names[way]}, concurrency 1", "ms", values, n=n, aim=aim)
+
+    def of_the_bus() -> Figure:
+        values = [r["nats"].p50_ms - r["handlers"].p50_ms for r in rounds]
+        return over_rounds("p50 of it: gateway and bus over NATS", "ms", values, n=n)
 
     def added_p95(way: str) -> Figure:
         values = [r[way].p95_ms - r["local"].p95_ms for r in rounds]
@@ -161,6 +180,8 @@ def alone(rounds: list[dict[str, Timings]]) -> list[Figure]:
     ]
     return [
         added("nats", P50_ADDED),
+        added("handlers"),
+        of_the_bus(),
         added("http"),
         added_p95("nats"),
         added_p95("http"),
@@ -210,7 +231,9 @@ async def measure(given: arguments.Arguments) -> list[Figure]:
             texts = questions(modules)
             await opened.agree(texts[:20])
             plan = Plan(given.rounds, given.requests)
-            found = alone(await alternate(opened.calls(texts, beside=False), plan))
+            async with handlers.opened(opened.local.files) as handled:
+                calls = opened.with_handlers(handled, texts)
+                found = alone(await alternate(calls, plan))
             crowd = Plan(given.rounds, given.requests, concurrency=CROWD, block=8 * CROWD)
             return found + crowded(await alternate(opened.calls(texts, beside=True), crowd))
 
