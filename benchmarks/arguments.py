@@ -55,7 +55,7 @@ def read(
     if given.quick:
         given.rounds = min(given.rounds, QUICK_ROUNDS)
         given.requests = min(given.requests, QUICK_REQUESTS)
-    typed = shlex.join(sys.argv[1:] if argv is None else argv)
+    typed = shlex.join(_without_json(sys.argv[1:] if argv is None else argv))
     return Arguments(
         given.rounds,
         given.requests,
@@ -63,6 +63,17 @@ def read(
         given.json,
         f"python -m benchmarks.{benchmark} {typed}".rstrip(),
     )
+
+
+def _without_json(typed: Sequence[str]) -> list[str]:
+    """Leave out where the report goes: a path of one machine, and nothing of the measurement."""
+    kept, words = [], iter(typed)
+    for word in words:
+        if word == "--json":
+            next(words, None)
+        elif not word.startswith("--json="):
+            kept.append(word)
+    return kept
 
 
 def _positive(text: str) -> int:
