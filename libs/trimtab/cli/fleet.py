@@ -47,6 +47,8 @@ def shape(status: StatusReply) -> dict[str, Any]:
         "at": status.at,
         "release": status.release,
         "revision": status.revision,
+        "canary": status.canary,
+        "leader": status.leader,
         "convergence": convergence(status),
         "workers": status.workers,
     }
@@ -67,7 +69,12 @@ def picture(status: StatusReply) -> Group:
         Text(f"{w.instance}: {w.reason}", style="yellow") for w in status.workers if w.reason
     ]
     title = Text(f"release {status.release}, revision {status.revision}: {word}", style="bold")
-    return Group(title, made, *reasons)
+    steering = [
+        Text(f"{what} {value}")
+        for what, value in (("canary", status.canary), ("led by", status.leader))
+        if value
+    ]
+    return Group(title, *steering, made, *reasons)
 
 
 def _cells(worker: WorkerStatus) -> list[str | Text]:

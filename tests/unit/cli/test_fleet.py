@@ -68,7 +68,15 @@ def test_health_needs_workers_that_serve_are_heard_of_and_up_to_date(case: Case)
 def test_the_json_shape_is_the_one_that_scripts_rely_on() -> None:
     shape = msgspec.json.decode(msgspec.json.encode(fleet.shape(status(worker()))))
 
-    assert set(shape) == {"at", "release", "revision", "convergence", "workers"}
+    assert set(shape) == {
+        "at",
+        "release",
+        "revision",
+        "canary",
+        "leader",
+        "convergence",
+        "workers",
+    }
     assert set(shape["convergence"]) == {"converged", "behind", "silent"}
     assert {"service", "instance", "version", "readiness", "requests", "p95_ms", "errors"} <= set(
         shape["workers"][0]
