@@ -22,13 +22,14 @@ from benchmarks import arguments, environments, report
 from benchmarks import encoder_cloze as cloze
 from benchmarks.encoder_quality import BUILT, available
 from benchmarks.figure import AT_LEAST, Aim, Figure, over_rounds
-from benchmarks.processes import ChildFailed
+from benchmarks.processes import ChildFailed, tail
 from services.encoder.build import build_component
 from services.encoder.shipped import DEFAULT
 from services.encoder.weights import REQUIREMENT
 from trimtab.corpus import stdlib
 
 PEER = "sentence-transformers fp32"
+PEER_ENGINE = "st"
 PEER_PACKAGES = ("torch==2.13.0", "sentence-transformers==6.2.0", REQUIREMENT)
 AIMS = {1: Aim(AT_LEAST, 6.0), 32: Aim(AT_LEAST, 4.0)}
 """By batch size, for the default profile."""
@@ -73,25 +74,28 @@ class Child:
 
 
 @contextlib.contextmanager
-def child(python: str, engine: str) -> Iterator[Child]:
-    """Run an encoder process until the block ends; enters once it has loaded its model."""
-    process = subprocess.Popen(
-        [python, _CHILD, engine],
-        env={
-            **os.environ,
-            **_ONE_THREAD,
-            "PYTHONPATH": f".{os.pathsep}libs",
-            "HF_HUB_OFFLINE": "1",
-        },
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=None if os.environ.get("DEBUG") else subprocess.DEVNULL,
-        text=True,
-    )
+def child(python: str, engine: str, log: Path) -> Iterator[Child]:
+    """Run an encoder process until the block ends; enters once it has loaded its model.
+
+    Raises:
+        ChildFailed: it ended; with the end of what it wrote to stderr.
+    """
+    ours = "" if engine == PEER_ENGINE else os.pathsep.join([".", "libs", *sys.path[1:]])
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [python, _CHILD, engine],
+            env={**os.environ, **_ONE_THREAD, "PYTHONPATH": ours, "HF_HUB_OFFLINE": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
     try:
         started = Child(process)
         started.answer()
         yield started
+    except ChildFailed as error:
+        raise ChildFailed(f"{error}\n{tail(log)}") from None
     finally:
         process.communicate()
 
@@ -196,10 +200,12 @@ def main() -> None:
     texts = sentences(given.requests)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        children = {PEER: stack.enter_context(child(str(peer), "st"))}
+        peers_log = folder / "peer.log"
+        children = {PEER: stack.enter_context(child(str(peer), PEER_ENGINE, peers_log))}
         for reference in sorted(available(), key=lambda name: name != DEFAULT):
             built = build_component(reference, BUILT, lambda line: None)
-            children[reference] = stack.enter_context(child(sys.executable, str(built)))
+            log = folder / f"{reference}.log"
+            children[reference] = stack.enter_context(child(sys.executable, str(built), log))
         figures = measure(children, given.rounds, texts)
         if not given.quick:
             figures += agreement(children, folder)
