@@ -214,6 +214,7 @@ def figures(rounds: list[dict[str, Timings]]) -> list[Figure]:
 
 async def measure(given: arguments.Arguments, python: Path, model: str) -> list[Figure]:
     """Run both servers and all callers."""
+    texts = questions(fleet.QUICK_MODULES if given.quick else ())
     async with contextlib.AsyncExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         home = scratch / "home" if given.quick else fleet.HOME
@@ -223,7 +224,6 @@ async def measure(given: arguments.Arguments, python: Path, model: str) -> list[
             name: await stack.enter_async_context(infinity(python, model, dtype, scratch))
             for name, dtype in _DTYPES.items()
         }
-        texts = questions(fleet.QUICK_MODULES if given.quick else ())
         await agree(mine, peers, texts[:20])
         plan = Plan(given.rounds, given.requests, concurrency=CROWD, block=4 * CROWD)
         return figures(await alternate(calls(mine, peers, texts), plan))

@@ -23,6 +23,7 @@ from benchmarks.http_load import HttpConnections
 from benchmarks.inprocess import Files, Search, keep_to_one_thread
 from benchmarks.questions import cycle, questions
 from benchmarks.rounds import Call, Plan, Timings, alternate
+from services.retriever.index import use_one_thread
 from trimtab.client import Client
 from trimtab.contracts.pipeline import SearchReply, SearchRequest
 from trimtab.control.store import ControlStore
@@ -43,28 +44,34 @@ class Disagreement(RuntimeError):
 
 @dataclass
 class Local:
-    """The components in this process: one set per core, each in a thread of its own."""
+    """The components in this process: one set for the loop's thread, one per core for the crowd."""
 
     files: Files
+    alone: Search
     pool: ThreadPoolExecutor
     threads: threading.local
 
     @classmethod
-    def open(cls, files: Files) -> "Local":
-        """Make one thread per core; each loads its set at its first search."""
+    async def open(cls, files: Files) -> "Local":
+        """Load one set, beside the loop: a loop that stands still for seconds loses its connection."""
+        alone = await asyncio.to_thread(Search, files)
+        use_one_thread()
         cores = len(os.sched_getaffinity(0))
-        return cls(files, ThreadPoolExecutor(cores), threading.local())
+        return cls(files, alone, ThreadPoolExecutor(cores), threading.local())
 
     def search(self, text: str) -> list[str]:
-        """Search in the calling thread."""
+        """Search in the loop's thread."""
+        return self.alone.search(text)
+
+    async def search_beside(self, text: str) -> list[str]:
+        """Search in one of the threads; each loads its set at its first search."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, self._in_thread, text)
+
+    def _in_thread(self, text: str) -> list[str]:
         if not hasattr(self.threads, "search"):
             self.threads.search = Search(self.files)
         found: list[str] = self.threads.search.search(text)
         return found
-
-    async def search_beside(self, text: str) -> list[str]:
-        """Search in one of the threads."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, self.search, text)
 
 
 @dataclass
@@ -139,7 +146,7 @@ async def ways(running: fleet.Fleet, scratch: Path) -> AsyncIterator[Ways]:
     ):
         release = (await (await ControlStore.open(client.connection)).read()).release
         files = Files.of(running.home, release, scratch / "passages.db")
-        yield Ways(Local.open(files), client, http)
+        yield Ways(await Local.open(files), client, http)
 
 
 def alone(rounds: list[dict[str, Timings]]) -> list[Figure]:
@@ -222,13 +229,13 @@ def crowded(rounds: list[dict[str, Timings]]) -> list[Figure]:
 async def measure(given: arguments.Arguments) -> list[Figure]:
     """Bring a deployment up and measure all ways."""
     modules = fleet.QUICK_MODULES if given.quick else ()
+    texts = questions(modules)
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch) / "home" if given.quick else fleet.HOME
         async with (
             fleet.running(fleet.SEARCH, home, modules=modules, environment=NO_CACHE) as running,
             ways(running, Path(scratch)) as opened,
         ):
-            texts = questions(modules)
             await opened.agree(texts[:20])
             plan = Plan(given.rounds, given.requests)
             async with handlers.opened(opened.local.files) as handled:

@@ -4,6 +4,7 @@ Between the bare components and the deployment it says which part of the added t
 and which is the bus's.
 """
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -62,7 +63,7 @@ class Handlers:
 async def opened(files: Files) -> AsyncIterator[Handlers]:
     """Load the stages, run their threads until the block ends; the cache keeps nothing."""
     sampler = Sampler(Identity("encoder", "bench", "0", time.time()))
-    backend = open_component(Path(files.encoder))
+    backend = await asyncio.to_thread(open_component, Path(files.encoder))
     encoder = Encoder("bench@1", "", backend, TextCache(0, 0), sampler)
     encoder.batcher.start()
     lanes = Lanes()
