@@ -5,7 +5,6 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-
 _TIMEOUT_MS = 30_000
 """Asked of our gateway, whose default is shorter; others ignore the header."""
 
