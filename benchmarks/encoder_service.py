@@ -17,7 +17,6 @@ import uvloop
 from numpy.typing import NDArray
 
 from benchmarks import arguments, environments, fleet, report
-from benchmarks.end_to_end import NO_CACHE
 from benchmarks.figure import AT_LEAST, Aim, Figure, over_rounds
 from benchmarks.http_load import HttpConnections
 from benchmarks.processes import assert_alive, checked, child
@@ -218,7 +217,7 @@ async def measure(given: arguments.Arguments, python: Path, model: str) -> list[
     async with contextlib.AsyncExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         home = scratch / "home" if given.quick else fleet.HOME
-        started = fleet.running(fleet.ENCODE, home, corpus=False, environment=NO_CACHE)
+        started = fleet.running(fleet.ENCODE, home, corpus=False, environment=fleet.NO_CACHE)
         mine = await stack.enter_async_context(ours(await stack.enter_async_context(started)))
         peers = {
             name: await stack.enter_async_context(infinity(python, model, dtype, scratch))

@@ -30,6 +30,9 @@ SEARCH = ("controller", "encoder", "retriever", "reranker", "gateway")
 ENCODE = ("controller", "encoder", "gateway")
 """What an embedding needs."""
 
+NO_CACHE = {"ENCODER_CACHE_ENTRIES": "0"}
+"""For the encoder: every text is computed."""
+
 QUICK_MODULES = ("collections", "json", "os.path", "shutil", "string", "threading")
 """A slice of the corpus, to see that a benchmark runs."""
 

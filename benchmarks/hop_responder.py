@@ -1,6 +1,6 @@
 """The answering side of ``bus_hop``, one process per variant: ``python -m benchmarks.hop_responder KIND URL``.
 
-``raw`` is nats-py alone. ``bus`` is a worker as every service runs it. ``silent`` is the same worker
+``raw`` is nats-py alone, ``raw:NAME`` the same on a subject of its own. ``bus`` is a worker as every service runs it. ``silent`` is the same worker
 with its metrics and samples left out, ``direct`` the same with FastStream left out: the two say what
 each of them costs.
 """
@@ -19,7 +19,6 @@ from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.message import Message
-from trimtab.telemetry import traces
 from trimtab.worker.sampler import Sampler
 from trimtab.worker.service import Worker, run
 from trimtab.worker.settings import DeploymentSettings, WorkerSettings
@@ -65,7 +64,12 @@ async def echo(request: Blob, _: RequestContext) -> Blob:
     return Blob(data=request.data)
 
 
-async def raw(url: str) -> None:
+def raw_subject(kind: str) -> str:
+    """Return where ``raw`` or ``raw:NAME`` listens."""
+    return ".".join((RAW, *kind.split(":")[1:]))
+
+
+async def raw(url: str, kind: str) -> None:
     """Echo with nothing but nats-py, without and with headers like ours."""
     connection = await connect(url, "raw")
 
@@ -75,7 +79,7 @@ async def raw(url: str) -> None:
     async def with_headers(message: Msg) -> None:
         await connection.publish(message.reply, message.data, headers=REPLY_HEADERS)
 
-    await connection.subscribe(RAW, queue="raw", cb=plain)
+    await connection.subscribe(raw_subject(kind), queue="raw", cb=plain)
     await connection.subscribe(RAW_HEADERS, queue="raw", cb=with_headers)
     await asyncio.Event().wait()
 
@@ -111,9 +115,8 @@ async def _serve_directly(built: Worker, endpoint: Endpoint) -> None:
 def main() -> None:
     """Answer until terminated."""
     kind, url = sys.argv[1:3]
-    if kind == "raw":
-        traces.reset()
-        uvloop.run(raw(url))
+    if kind.startswith("raw"):
+        uvloop.run(raw(url, kind))
     else:
         run(lambda: worker(kind, url))
 

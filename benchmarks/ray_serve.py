@@ -20,13 +20,13 @@ import msgspec
 import uvloop
 
 from benchmarks import arguments, environments, fleet, report
-from benchmarks.end_to_end import NO_CACHE, Disagreement, Ways, ways
 from benchmarks.figure import AT_LEAST, Aim, Figure, over_rounds
 from benchmarks.http_load import HttpConnections
 from benchmarks.inprocess import Files, keep_to_one_thread
 from benchmarks.processes import ChildFailed, tail
 from benchmarks.questions import cycle, questions
 from benchmarks.rounds import Blocks, Plan, Timings, alternate_blocks, measured
+from benchmarks.ways import Disagreement, Ways, ways
 from trimtab.supervisor import ports
 
 RAY = "ray[serve]==2.60.0"
@@ -193,7 +193,7 @@ async def measure(given: arguments.Arguments, python: Path) -> list[Figure]:
     async with contextlib.AsyncExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         home = scratch / "home" if given.quick else fleet.HOME
-        started = fleet.running(fleet.SEARCH, home, modules=modules, environment=NO_CACHE)
+        started = fleet.running(fleet.SEARCH, home, modules=modules, environment=fleet.NO_CACHE)
         running = await stack.enter_async_context(started)
         opened = await stack.enter_async_context(ways(running, scratch))
         files = opened.local.files
