@@ -19,8 +19,8 @@ from trimtab.corpus import stdlib
 DATA = Path(__file__).parents[2] / "shared" / "data"
 """Where the data lies beside a checkout; it is not shipped."""
 
-TRAIN_QUERIES = 1600
-TEST_QUERIES = 1700
+TRAIN_QUERIES = 4000
+TEST_QUERIES = 4000
 """At most, per collection."""
 
 _TEST_SHARE = 0.35

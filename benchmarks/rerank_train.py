@@ -1,8 +1,8 @@
 """Trains the shipped rerankers: ``python -m benchmarks.rerank_train``.
 
 Reads ``../shared/data``, lets the shipped encoder and retriever find the candidates of the training
-queries, and writes ``services/reranker/components``. Takes about five minutes on one core the first
-time, under one when the encoded texts are cached. The same machine gives the same bytes.
+queries, and writes ``services/reranker/components``. A few minutes on one core, most of it encoding;
+encoded texts are kept, so the next run is shorter. The same machine and code give the same bytes.
 """
 
 import argparse
