@@ -22,8 +22,9 @@ pytestmark = pytest.mark.drill
 TIMES = 4
 KEPT = 0.8
 """Least part of the peak that must be answered in time under overload."""
+WARM_UP_S = 1.0
 SECONDS = 4.0
-ATTEMPTS = 3
+ATTEMPTS = 5
 """The machine may be busy with something else for a moment; capacity is measured anew each time."""
 DEADLINE_MS = 2_000
 SHEDDING = {"ok", ErrorCode.OVERLOADED.value}
@@ -31,30 +32,42 @@ SHEDDING = {"ok", ErrorCode.OVERLOADED.value}
 
 
 async def tried(drill: str, ask: Ask, callers: int) -> tuple[float, Tally]:
-    """Measure the peak, then offer four times that; return what was kept of it, and the outcomes.
+    """Offer four times the peak; return what was kept of it, and the outcomes.
 
-    Repeated until the promise is kept, three times at most.
+    The peak is measured before and after, since a machine with other work is never twice the same, and
+    it all is repeated until the promise is kept under a real overload. A peak that the overload itself
+    surpassed was measured in a starved moment: the next attempt starts from the better figure.
     """
     kept, overload = 0.0, Tally()
+    await closed_loop(ask, callers, WARM_UP_S)
+    before = (await closed_loop(ask, callers, SECONDS)).rate
     for attempt in range(1, ATTEMPTS + 1):
-        peak = await closed_loop(ask, callers, SECONDS)
-        overload = await open_loop(ask, TIMES * peak.rate, SECONDS)
-        kept = overload.rate / peak.rate
+        overload = await open_loop(ask, TIMES * before, SECONDS)
+        after = await closed_loop(ask, callers, SECONDS)
+        peak = (before + after.rate) / 2
+        kept = overload.rate / peak
         record.write(
             drill,
             attempt=attempt,
-            peak_per_s=round(peak.rate, 1),
-            peak_p95_ms=round(peak.quantile(0.95), 1),
-            offered_per_s=round(TIMES * peak.rate, 1),
+            peak_before_per_s=round(before, 1),
+            peak_after_per_s=round(after.rate, 1),
+            peak_p95_ms=round(after.quantile(0.95), 1),
+            offered_per_s=round(TIMES * before, 1),
             answered_per_s=round(overload.rate, 1),
             answered_p95_ms=round(overload.quantile(0.95), 1),
             slowest_refusal_ms=round(overload.slowest_refusal_ms, 1),
             kept=round(kept, 3),
             outcomes=dict(overload.outcomes),
         )
-        if kept >= KEPT and set(overload.outcomes) == SHEDDING:
+        if kept >= KEPT and set(overload.outcomes) == SHEDDING and _overloaded(overload):
             break
+        before = after.rate if _overloaded(overload) else max(after.rate, overload.rate)
     return kept, overload
+
+
+def _overloaded(tally: Tally) -> bool:
+    """Whether most was refused: at four times the capacity three of four must be."""
+    return tally.ok < tally.outcomes.total() / 2
 
 
 async def test_a_worker_keeps_its_rate_and_sheds_the_rest(fleet: Fleet, tmp_path: Path) -> None:
@@ -62,7 +75,7 @@ async def test_a_worker_keeps_its_rate_and_sheds_the_rest(fleet: Fleet, tmp_path
         "reranker",
         module=slow_worker.MODULE,
         lanes="4",
-        service_ms="50",
+        service_ms="100",
         max_in_flight="8",
         journal=str(tmp_path / "journal"),
     )
@@ -80,6 +93,7 @@ async def test_a_worker_keeps_its_rate_and_sheds_the_rest(fleet: Fleet, tmp_path
 
     assert kept >= KEPT
     assert set(overload.outcomes) == SHEDDING
+    assert _overloaded(overload)
 
 
 async def test_the_whole_pipeline_keeps_its_rate_and_sheds_the_rest(stocked_fleet: Fleet) -> None:
@@ -93,10 +107,11 @@ async def test_the_whole_pipeline_keeps_its_rate_and_sheds_the_rest(stocked_flee
             request = SearchRequest(text=f"read row {next(numbers)} of a file", limit=5)
             await ask_once(client.connection, subjects.SEARCH, request, DEADLINE_MS)
 
-        kept, overload = await tried("overload-pipeline", ask, callers=16)
+        kept, overload = await tried("overload-pipeline", ask, callers=32)
 
     assert kept >= KEPT
     assert set(overload.outcomes) == SHEDDING
+    assert _overloaded(overload)
 
 
 async def test_over_http_a_burst_is_answered_or_told_to_come_back(stocked_fleet: Fleet) -> None:
