@@ -52,7 +52,7 @@ steps:
 max_hold: 60s
 alpha: 0.01
 guardrails:
-  - {name: errors, endpoint: rerank, event: error, severity: critical, tolerated_ratio: 1.2}
+  - {name: errors, endpoint: rerank, event: error, severity: critical, tolerated_ratio: 1.2, max_rate: 0.15}
 """
 
 
