@@ -287,7 +287,8 @@ class Worker:
         try:
             await self.broker.stop()
         except nats.errors.Error:  # the server went away first: nothing is left to hand over
-            await self.connection.close()
+            with contextlib.suppress(ConnectionError):  # it may be gone altogether
+                await self.connection.close()
 
     async def _sample_forever(self) -> None:
         while True:
