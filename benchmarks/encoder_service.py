@@ -25,6 +25,7 @@ from benchmarks.rounds import Call, Plan, Timings, alternate
 from services.encoder.weights import REQUIREMENT
 from trimtab.bus.caller import Caller
 from trimtab.bus.connection import connect
+from trimtab.bus.ending import close
 from trimtab.contracts import subjects
 from trimtab.contracts.component import Release
 from trimtab.contracts.encode import EncodeReply, EncodeRequest
@@ -149,7 +150,7 @@ async def ours(running: fleet.Fleet) -> AsyncIterator[Ours]:
             release = (await (await ControlStore.open(connection)).read()).release
             yield Ours(Caller(connection), release, http)
     finally:
-        await connection.close()
+        await close(connection)
 
 
 def calls(mine: Ours, peers: dict[str, HttpConnections], texts: list[str]) -> dict[str, Call]:

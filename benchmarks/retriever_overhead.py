@@ -32,6 +32,7 @@ from services.retriever.loading import snapshots_of
 from services.retriever.snapshot import INDEX, newest
 from trimtab.bus.caller import Caller
 from trimtab.bus.connection import connect
+from trimtab.bus.ending import close
 from trimtab.bus.local_server import LocalServer
 from trimtab.bus.streams import docs_stream, ensure
 from trimtab.contracts import subjects
@@ -219,7 +220,7 @@ async def measure(
         )
         shares, resident = await parts(connection)
         found = await recall(client)
-    await connection.close()
+    await close(connection)
     kind = f"IVF, {index.nlist} lists, nprobe {NPROBE}" if hasattr(index, "nlist") else "FLAT"
     lines = figures(size, single, together)
     lines.append(over_rounds(f"{size}: recall@10 against FLAT", "", [found], n=RECALL_QUERIES))

@@ -1,6 +1,5 @@
 """A real nats-server on a free port, one per test that asks for it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 from nats.aio.client import Client as NatsClient
 
 from trimtab.bus.connection import connect
+from trimtab.bus.ending import close
 from trimtab.bus.local_server import LocalServer
 
 pytest_plugins = ["tests.deployments"]
@@ -27,4 +27,4 @@ async def connection(nats_server: LocalServer) -> AsyncIterator[NatsClient]:
     """A client of it."""
     client = await connect(nats_server.url, "test")
     yield client
-    await asyncio.wait_for(client.close(), 5)
+    await close(client)

@@ -14,6 +14,7 @@ from nats.aio.client import Client as NatsClient
 
 from trimtab.bus.caller import Caller
 from trimtab.bus.connection import DEFAULT_URL, connect
+from trimtab.bus.ending import close
 from trimtab.contracts import subjects
 from trimtab.contracts.control import Order, Outcome
 from trimtab.contracts.documents import Document, PutDocuments, PutReply
@@ -62,7 +63,7 @@ class Client:
         try:
             yield cls(connection)
         finally:
-            await connection.close()
+            await close(connection)
 
     @property
     def connection(self) -> NatsClient:

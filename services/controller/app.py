@@ -17,6 +17,7 @@ from services.controller.settings import ControllerSettings
 from services.controller.triggers import Watch, parse_triggers
 from services.controller.watchtower import Watchtower
 from trimtab.audit.ledger import Ledger, signing_key
+from trimtab.bus.ending import end
 from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
 from trimtab.contracts.component import Release
@@ -82,9 +83,7 @@ class Controller:
 
     async def unload(self, _worker: Worker) -> None:
         """Stop leading, so that another controller need not wait."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         await self._leadership.lease.release()
 
     async def _open_recorder(self, worker: Worker) -> Recorder:

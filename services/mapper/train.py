@@ -23,6 +23,7 @@ from services.mapper.taxonomy import Taxonomy, load_taxonomy
 from services.mapper.vectors import VectorsUnusable, ask_encoder, read_vectors, write_vectors
 from trimtab.artifacts.manifest import Manifest
 from trimtab.bus.connection import DEFAULT_URL, connect
+from trimtab.bus.ending import close
 from trimtab.contracts.errors import TrimtabError
 
 EXAMPLES = Path(__file__).parent / "examples"
@@ -54,7 +55,7 @@ class Source:
         try:
             found = await ask_encoder(connection, self.encoder, self.namespace, texts)
         finally:
-            await connection.close()
+            await close(connection)
         if self.keep is not None:
             write_vectors(self.keep, found, texts, self.namespace)
         return found

@@ -21,6 +21,7 @@ from services.retriever.plan import Plan
 from services.retriever.snapshot import Header
 from services.retriever.store import Store
 from services.retriever.upkeep import Chore, Condition
+from trimtab.bus.ending import end
 from trimtab.telemetry.logs import Logger
 
 _TRAIN_CHUNK = 8192
@@ -85,9 +86,7 @@ class Caretaker:
 
     async def close(self) -> None:
         """Stop, and save what no snapshot holds."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
+        await end(self._loop)
         for kept in self._kept.values():
             if kept.condition.unsaved_since is not None:
                 await self._do(Chore.SNAPSHOT, kept)

@@ -6,6 +6,7 @@ import sqlite3
 
 from services.retriever.catalogue import Catalogue
 from services.retriever.feed import Feed, StreamReplaced
+from trimtab.bus.ending import end
 from trimtab.contracts.samples import Readiness
 from trimtab.telemetry.metrics import RETRIEVER_PASSAGES, RETRIEVER_SEQUENCE
 from trimtab.worker.service import Worker
@@ -40,8 +41,7 @@ class Follower:
         """Follow no further; a batch that is being applied is finished first."""
         if self._task is not None:
             self._task.remove_done_callback(self._ended)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
 
     def tell(self) -> None:
         """Put what is searchable into the samples and metrics."""

@@ -1,6 +1,5 @@
 """A nats-server that runs ``deploy/nats/secure.conf`` with freshly made nkeys, one per role."""
 
-import asyncio
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from nats.aio.client import Client as NatsClient
 from scripts import make_nkeys
 from tests.architecture.tree import ROOT
 from trimtab.bus.connection import Link, options
+from trimtab.bus.ending import close
 from trimtab.bus.local_server import binary
 
 INBOXES = {"producer": "client", "operator": "cli"}
@@ -48,7 +48,7 @@ class GuardedServer:
         try:
             yield guarded
         finally:
-            await asyncio.wait_for(guarded.connection.close(), 5)
+            await close(guarded.connection)
 
 
 @dataclass

@@ -16,6 +16,7 @@ from tests.workers import deployment, running
 from trimtab.audit.chain import verify
 from trimtab.audit.ledger import Ledger
 from trimtab.bus.caller import Caller
+from trimtab.bus.ending import end
 from trimtab.bus.local_server import LocalServer
 from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
@@ -107,8 +108,7 @@ async def ramping(
         await command(connection, start, force=True, reason="no real stages in this test")
         traffic = asyncio.create_task(requests(connection, built))
         yield built
-        traffic.cancel()
-        await asyncio.gather(traffic, return_exceptions=True)
+        await end(traffic)
 
 
 async def command(connection: NatsClient, what: Command, **how: object) -> Outcome:

@@ -16,6 +16,7 @@ from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 
 from trimtab.bus.connection import settle
+from trimtab.bus.ending import end
 from trimtab.contracts import subjects
 from trimtab.contracts.control import (
     Applied,
@@ -127,9 +128,7 @@ class ControlFeed:
 
     async def stop(self) -> None:
         """Stop following."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
 
     async def awake(self) -> None:
         """Read again when this process was frozen: a request must not be served from the old state.

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trimtab.bus.ending import end
 from trimtab.corpus.stdlib import COLLECTION
 from trimtab.supervisor import filling, leftovers, lock, plan, state, vllm
 from trimtab.supervisor.announcement import Announcement
@@ -138,7 +139,5 @@ async def _until_stopped(deployment: Deployment) -> None:
             rising.result()
         await wanted
     finally:
-        rising.cancel()
-        wanted.cancel()
-        await asyncio.gather(rising, wanted, return_exceptions=True)
+        await end(rising, wanted)
         await deployment.take_down()

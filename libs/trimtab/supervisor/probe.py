@@ -6,6 +6,7 @@ from nats.aio.client import Client as NatsClient
 
 from trimtab.bus.caller import Caller
 from trimtab.bus.connection import connect
+from trimtab.bus.ending import close
 from trimtab.contracts import subjects
 from trimtab.contracts.errors import BusUnavailable
 from trimtab.contracts.samples import HealthRequest, Readiness, Sample
@@ -53,5 +54,5 @@ class BusProbe:
     async def close(self) -> None:
         """Close the connection."""
         if self._connection is not None:
-            await self._connection.close()
+            await close(self._connection)
             self._connection = None

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from trimtab.bus.ending import end
 from trimtab.contracts.errors import Draining
 from trimtab.telemetry.metrics import BATCH_SIZE, QUEUE_DURATION
 
@@ -85,8 +86,7 @@ class Batcher(Generic[T, R]):
         """Compute what is queued, then end the thread."""
         await asyncio.gather(*self._open, return_exceptions=True)
         if self._driver is not None:
-            self._driver.cancel()
-            await asyncio.gather(self._driver, return_exceptions=True)
+            await end(self._driver)
             self._driver = None
         if self._pool is not None:
             self._pool.shutdown(wait=True)

@@ -27,6 +27,7 @@ from trimtab.bus.admission import Admission
 from trimtab.bus.caller import Caller
 from trimtab.bus.connection import Link, options, settle
 from trimtab.bus.discovery import Discovery
+from trimtab.bus.ending import close, end
 from trimtab.bus.server import Endpoint, Server
 from trimtab.contracts import subjects
 from trimtab.contracts.errors import Disabled, TrimtabError
@@ -272,7 +273,7 @@ class Worker:
 
     async def _close(self, sampling: "asyncio.Task[None]") -> None:
         self.feel(Readiness.DRAINING, "stopping")
-        sampling.cancel()
+        await end(sampling)
         try:
             async with asyncio.timeout(self.settings.drain_timeout_s):
                 await self.server.drain()
@@ -281,14 +282,13 @@ class Worker:
         if self.unload is not None:
             await self.unload(self)
         await self.controls.stop()
-        if self.connection.is_connected:
+        connection = self.connection
+        # Each of these needs a server; without one nothing is left to hand over.
+        with contextlib.suppress(nats.errors.Error, OSError):
             await self._publish_sample()
             await self.connection.flush()
-        try:
             await self.broker.stop()
-        except nats.errors.Error:  # the server went away first: nothing is left to hand over
-            with contextlib.suppress(ConnectionError):  # it may be gone altogether
-                await self.connection.close()
+        await close(connection)
 
     async def _sample_forever(self) -> None:
         while True:
@@ -296,7 +296,9 @@ class Worker:
             if self.link.forbidden:
                 self.feel(Readiness.DEGRADED, "NATS refused a permission; see deploy/nats")
             if self.connection.is_connected:
-                await self._publish_sample()
+                # A connection may go between the question and the write; the next second brings another.
+                with contextlib.suppress(nats.errors.Error, OSError):
+                    await self._publish_sample()
 
     async def _publish_sample(self) -> None:
         self._note_controls()
