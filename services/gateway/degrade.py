@@ -1,7 +1,8 @@
 """Which failures of a stage leave an answer without it, and which are the answer. Pure.
 
-A reranker that is missing, busy, late or broken costs only the order; an encoder that is leaves the
-mapper its rules. What the caller did wrong is never degraded away: it is raised.
+A reranker that is missing, busy, late or broken costs only the order, whatever it says: it is asked with
+our signals, not with the caller's words. An encoder that is leaves the mapper its rules, but what the
+caller did wrong with a text is never degraded away: it is raised.
 """
 
 from trimtab.contracts.errors import ErrorCode, TrimtabError
@@ -23,18 +24,15 @@ _DEGRADES = frozenset(
 
 
 def degraded_rerank(error: TrimtabError) -> str:
-    """Return ``rerank: <code>`` for the reply, or raise what cannot be degraded."""
-    return f"rerank: {_reason('rerank', error)}"
+    """Return ``rerank: <code>`` for the reply."""
+    GATEWAY_DEGRADED.labels("rerank", error.code).inc()
+    return f"rerank: {error.code}"
 
 
 def without_vectors(error: TrimtabError) -> FallbackReason:
     """Return why the rules must decide, or raise what cannot be degraded."""
-    reason = _reason("encode", error)
-    return FallbackReason.TIMEOUT if reason == ErrorCode.DEADLINE else FallbackReason.MODEL_ERROR
-
-
-def _reason(stage: str, error: TrimtabError) -> ErrorCode:
     if error.code not in _DEGRADES:
         raise error
-    GATEWAY_DEGRADED.labels(stage, error.code).inc()
-    return error.code
+    GATEWAY_DEGRADED.labels("encode", error.code).inc()
+    late = error.code == ErrorCode.DEADLINE
+    return FallbackReason.TIMEOUT if late else FallbackReason.MODEL_ERROR

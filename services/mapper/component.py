@@ -4,7 +4,6 @@
 ``head.safetensors`` holds the numbers; all verified by checksum before they are read.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -21,7 +20,6 @@ from services.mapper.calibration import Calibration
 from services.mapper.taxonomy import Taxonomy
 from trimtab.artifacts.manifest import (
     ArtifactCorrupt,
-    ArtifactMissing,
     Manifest,
     verify,
     write_manifest,
@@ -163,18 +161,6 @@ def save_component(
         "namespace": card.namespace,
     }
     return write_manifest(folder, name=name, version=version, kind=KIND, metadata=metadata)
-
-
-def shipped(components: Path) -> Callable[[str, Path], Path]:
-    """Return what finds a component among the shipped ones, for when the object store has none."""
-
-    def find(reference: str, _into: Path) -> Path:
-        folder = components / reference
-        if folder.resolve().parent != components.resolve() or not folder.is_dir():
-            raise ArtifactMissing(f"mapper component {reference}")
-        return folder
-
-    return find
 
 
 def _read(path: Path, kind: type[T], manifest: Manifest) -> T:

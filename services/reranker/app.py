@@ -2,10 +2,11 @@
 
 import asyncio
 
-from services.reranker.component import Component, load_component, shipped
+from services.reranker.component import Component, load_component
 from services.reranker.ranking import FIRST_CHANGED, rank
 from services.reranker.settings import RerankerSettings
 from trimtab.artifacts.manifest import ArtifactError
+from trimtab.artifacts.shipped import shipped
 from trimtab.artifacts.store import provide
 from trimtab.bus.server import Endpoint, Handler
 from trimtab.contracts import subjects

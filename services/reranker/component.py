@@ -4,7 +4,6 @@ Written by the trainer, verified by checksum before it is read, refused when its
 other or the formulas of this code.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +19,6 @@ from services.reranker.features import FeatureSetName, maxsim, names
 from services.reranker.model import Mlp
 from trimtab.artifacts.manifest import (
     ArtifactCorrupt,
-    ArtifactMissing,
     Manifest,
     verify,
     write_manifest,
@@ -113,18 +111,6 @@ def save_component(
     name, _, version = reference.partition("@")
     metadata: dict[str, str | int | float | bool] = {"feature_set": feature_set}
     return write_manifest(folder, name=name, version=version, kind=KIND, metadata=metadata)
-
-
-def shipped(components: Path) -> Callable[[str, Path], Path]:
-    """Return what finds a component among the shipped ones, for when the object store has none."""
-
-    def find(reference: str, _into: Path) -> Path:
-        for folder in components.iterdir():
-            if folder.name == reference and folder.is_dir():
-                return folder
-        raise ArtifactMissing(f"reranker component {reference}")
-
-    return find
 
 
 def _network(folder: Path, manifest: Manifest, card: ModelCard) -> Mlp:

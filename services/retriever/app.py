@@ -6,10 +6,11 @@ import sys
 from services.retriever.catalogue import Catalogue
 from services.retriever.feed import Feed
 from services.retriever.follower import Follower
-from services.retriever.plan import Plan, load_plan, shipped
+from services.retriever.plan import Plan, load_plan
 from services.retriever.settings import RetrieverSettings
 from services.retriever.statefolder import StateFolder, claim
 from trimtab.artifacts.manifest import Manifest
+from trimtab.artifacts.shipped import shipped
 from trimtab.artifacts.store import provide
 from trimtab.bus.server import Endpoint, Handler
 from trimtab.bus.streams import docs_stream, ensure

@@ -1,13 +1,12 @@
 """The component this service serves: how candidates are found and fused, as a file with a checksum."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from trimtab.artifacts.manifest import ArtifactCorrupt, ArtifactMissing, Manifest, verify
+from trimtab.artifacts.manifest import ArtifactCorrupt, Manifest, verify
 
 FILE = "retriever.json"
 
@@ -72,15 +71,3 @@ def load_plan(folder: Path) -> tuple[Plan, Manifest]:
         return msgspec.json.decode((folder / FILE).read_bytes(), type=Plan), manifest
     except (OSError, msgspec.DecodeError) as error:
         raise ArtifactCorrupt(manifest.reference, FILE, f"does not parse: {error}") from None
-
-
-def shipped(components: Path) -> Callable[[str, Path], Path]:
-    """Return what finds a component among the shipped ones, for when the object store has none."""
-
-    def find(reference: str, _into: Path) -> Path:
-        folder = components / reference
-        if folder.parent != components or not folder.is_dir():
-            raise ArtifactMissing(f"retriever component {reference}")
-        return folder
-
-    return find

@@ -75,11 +75,17 @@ class Caller:
         self._connection = connection
 
     async def call(
-        self, subject: str, request: Message, kind: type[M], context: RequestContext
+        self,
+        subject: str,
+        request: Message,
+        kind: type[M],
+        context: RequestContext,
+        *,
+        retries: int = RETRIES,
     ) -> Answer[M]:
         """Send ``request`` and return the reply.
 
-        A shed request is sent again at most twice, each time to whichever worker the queue group
+        A shed request is sent again at most ``retries`` times, each time to whichever worker the queue group
         picks, while time is left.
 
         Raises:
@@ -92,12 +98,12 @@ class Caller:
         """
         body, headers = encode(request), context.wire()
         check_size(headers, body, self._connection.max_payload)
-        for attempt in range(RETRIES + 1):
+        for attempt in range(retries + 1):
             try:
                 return await self._once(subject, body, kind, headers, context)
             except RemoteError as error:
                 wait_ms = random.uniform(0.5, 1.5) * _RETRY_WAIT_MS * (attempt + 1)  # noqa: S311
-                exhausted = attempt == RETRIES or context.remaining_ms() <= wait_ms
+                exhausted = attempt == retries or context.remaining_ms() <= wait_ms
                 if error.code not in _RETRYABLE or exhausted:
                     raise
                 await asyncio.sleep(wait_ms / 1000)

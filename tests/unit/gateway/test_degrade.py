@@ -5,6 +5,7 @@ import pytest
 from services.gateway.degrade import degraded_rerank, without_vectors
 from trimtab.contracts.errors import (
     DeadlineExceeded,
+    InvalidMessage,
     InvalidText,
     NoWorkers,
     Overloaded,
@@ -21,6 +22,7 @@ from trimtab.contracts.mapping import FallbackReason
         pytest.param(NoWorkers("s"), "rerank: no_workers", id="nobody"),
         pytest.param(Overloaded("reranker", 8), "rerank: overloaded", id="busy"),
         pytest.param(DeadlineExceeded("rerank", 0), "rerank: deadline", id="late"),
+        pytest.param(InvalidMessage("RerankReply", "x"), "rerank: invalid", id="unreadable"),
     ],
 )
 def test_a_missing_reranker_is_named_with_its_reason(error: TrimtabError, said: str) -> None:

@@ -16,7 +16,6 @@ from services.mapper.component import (
     CalibrationCard,
     load_component,
     save_component,
-    shipped,
 )
 from services.mapper.examples import content_hash, training_set
 from tests.unit.mapper import tiny
@@ -150,15 +149,6 @@ def test_a_pickle_among_the_files_is_refused_unopened(tmp_path: Path) -> None:
 
     with pytest.raises(ArtifactError, match="pickle"):
         reseal(tmp_path)
-
-
-def test_only_folders_of_the_shipped_ones_are_found(tmp_path: Path) -> None:
-    find = shipped(COMPONENT.parent)
-
-    assert find("safety-head@1", tmp_path) == COMPONENT
-    for reference in ("none@1", "..", ".", ""):
-        with pytest.raises(ArtifactMissing):
-            find(reference, tmp_path)
 
 
 def test_the_shipped_component_was_trained_on_the_shipped_taxonomy_and_examples() -> None:

@@ -15,7 +15,6 @@ from services.reranker.component import (
     WEIGHTS,
     load_component,
     save_component,
-    shipped,
 )
 from services.reranker.features import names
 from tests.unit.reranker.pools import component
@@ -154,13 +153,3 @@ def test_weights_that_are_no_safetensors_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ArtifactCorrupt, match="cannot be read"):
         load_component(folder)
-
-
-@pytest.mark.parametrize("reference", ["mlp-none@1", "..", "../mlp-test@1"])
-def test_only_a_folder_of_that_very_name_is_shipped(tmp_path: Path, reference: str) -> None:
-    component(tmp_path / "components")
-    component(tmp_path)
-
-    with pytest.raises(ArtifactMissing):
-        shipped(tmp_path / "components")(reference, tmp_path)
-    assert shipped(tmp_path / "components")(REFERENCE, tmp_path).name == REFERENCE

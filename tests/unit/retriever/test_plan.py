@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from services.retriever.plan import FILE, SHIPPED, load_plan, shipped
+from services.retriever.plan import FILE, SHIPPED, load_plan
 from tests.unit.retriever.corpora import PLAN
 from tests.unit.retriever.stream import component
-from trimtab.artifacts.manifest import ArtifactCorrupt, ArtifactMissing, write_manifest
+from trimtab.artifacts.manifest import ArtifactCorrupt, write_manifest
+from trimtab.artifacts.shipped import shipped
 
 
 def test_the_shipped_component_loads_and_its_manifest_fits() -> None:
@@ -33,9 +34,3 @@ def test_a_file_that_is_no_plan_is_refused(content: bytes, tmp_path: Path) -> No
 
     with pytest.raises(ArtifactCorrupt, match="does not parse"):
         load_plan(folder)
-
-
-@pytest.mark.parametrize("reference", ["unknown@1", "../hybrid@1", ""])
-def test_what_is_not_shipped_is_missing(reference: str) -> None:
-    with pytest.raises(ArtifactMissing):
-        shipped(SHIPPED)(reference, Path("unused"))
