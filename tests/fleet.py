@@ -87,6 +87,8 @@ class Fleet:
 
     folder: Path
     """Holds ``nats/``, ``home/`` and ``logs/``."""
+    deployment: dict[str, str] = field(default_factory=dict)
+    """Settings that every member shares, by field of ``DeploymentSettings``; set before they start."""
     server: LocalServer = field(init=False)
     members: list[Member] = field(default_factory=list)
     """In the order of their start; ended ones stay in the list."""
@@ -215,6 +217,7 @@ class Fleet:
             "TRIMTAB_HOME": str(self.home),
             # A test run that is itself killed leaves nobody behind.
             "TRIMTAB_PARENT_PID": str(os.getpid()),
+            **{f"TRIMTAB_{name.upper()}": value for name, value in self.deployment.items()},
             **{f"{prefix}_{name.upper()}": value for name, value in chosen.items()},
         }
 

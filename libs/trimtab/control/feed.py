@@ -36,7 +36,7 @@ REREAD_S = 5.0
 """How often the documents are read although nothing was heard."""
 
 LEASE_S = 30.0
-"""A canary gets nothing once no heartbeat came for this long: controller dead, or we are cut off."""
+"""Default of ``lease_s``."""
 
 STALE_AFTER_S = 15.0
 """Without a heartbeat for this long a worker says that what it obeys may be old."""
@@ -67,6 +67,8 @@ class ControlFeed:
     """File with the last good documents, for a start without JetStream."""
     prepare: Prepare = _nothing_to_prepare
     """Set by the service before :meth:`start`."""
+    lease_s: float = LEASE_S
+    """A canary gets nothing once no heartbeat came for this long: controller dead, or we are cut off."""
     _view: View = field(default_factory=View)
     _connection: NatsClient | None = None
     _heartbeat_at: float = 0.0
@@ -95,7 +97,7 @@ class ControlFeed:
     @property
     def leased(self) -> bool:
         """Whether a heartbeat renewed the canary's lease, by this process's monotonic clock."""
-        return time.monotonic() - self._heartbeat_at < LEASE_S and self._heartbeat_at > 0
+        return time.monotonic() - self._heartbeat_at < self.lease_s and self._heartbeat_at > 0
 
     @property
     def stale(self) -> bool:

@@ -111,7 +111,14 @@ class Worker:
             self._gate,
         )
         remembered = self.deployment.home / "control" / f"{instance}.msgpack"
-        self.controls = ControlFeed(self.service, instance, self.log, remembered, self._prepare)
+        self.controls = ControlFeed(
+            self.service,
+            instance,
+            self.log,
+            remembered,
+            self._prepare,
+            lease_s=self.deployment.canary_lease_s,
+        )
 
     @property
     def identity(self) -> Identity:

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trimtab.bus.connection import DEFAULT_URL
+from trimtab.control.feed import LEASE_S
 
 
 class InvalidSettings(Exception):
@@ -62,6 +63,8 @@ class DeploymentSettings(PrefixedSettings):
     """Least severe level that is written."""
     otlp_service: str = ""
     """Overrides ``service.name`` in traces; empty takes the service's own name."""
+    canary_lease_s: float = Field(default=LEASE_S, ge=3, le=300)
+    """Seconds without a heartbeat after which every worker drops the canary to 0 by itself."""
     parent_pid: int = Field(default=0, ge=0)
     """Supervisor to watch: when that process is gone this one stops. 0 watches nobody."""
 
