@@ -6,7 +6,7 @@ import time
 import msgspec
 from nats.aio.msg import Msg
 
-from services.controller.convergence import Acknowledgements, convergence
+from services.controller.convergence import Acknowledgements
 from services.controller.fleet import Fleet
 from services.controller.interlocks import Interlocks
 from services.controller.leadership import Leadership
@@ -14,6 +14,7 @@ from services.controller.policy import TRIGGERS, Policy, load_policies
 from services.controller.reconciler import Reconciler
 from services.controller.recorder import Recorder
 from services.controller.settings import ControllerSettings
+from services.controller.status import Scene, converged, status
 from services.controller.triggers import Watch, parse_triggers
 from services.controller.watchtower import Watchtower
 from trimtab.audit.ledger import Ledger, signing_key
@@ -21,7 +22,7 @@ from trimtab.bus.ending import end
 from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
 from trimtab.contracts.component import Release
-from trimtab.contracts.control import Applied, ControlState, Convergence, Order, Outcome
+from trimtab.contracts.control import Applied, Convergence, Order, Outcome
 from trimtab.contracts.errors import InvalidMessage, TrimtabError
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.message import decode
@@ -43,13 +44,14 @@ class Controller:
         self._settings = settings
         self._fleet = Fleet(settings.window_s, settings.forget_after_s)
         self._words = Acknowledgements()
+        self._policies: dict[str, Policy] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def load(self, worker: Worker) -> None:
         """Write the first state if there is none, then listen, lead, judge and answer."""
         self._worker = worker
         self._store = await ControlStore.open(worker.connection, create=True)
-        first, policies, watches = await asyncio.to_thread(read_files, self._settings)
+        first, self._policies, watches = await asyncio.to_thread(read_files, self._settings)
         actor = f"controller/{worker.identity.instance}"
         await worker.controls.apply(await self._store.initialise(first, actor))
         lease = await Lease.open(worker.connection, worker.identity.instance)
@@ -59,7 +61,7 @@ class Controller:
             self._store,
             worker.controls,
             lease,
-            policies,
+            self._policies,
             self._convergence,
             worker.log,
             self._recorder.moved,
@@ -126,22 +128,24 @@ class Controller:
             CONTROLLER_SAMPLES.labels("invalid").inc()
 
     async def _status(self, _request: StatusRequest, _context: RequestContext) -> StatusReply:
-        controls = self._worker.controls.required
-        return StatusReply(
-            at=time.time(),
-            workers=self._fleet.status(time.time()),
-            revision=controls.revision,
-            release=controls.release.name,
-            canary=describe_canary(controls.state),
-            convergence=self._convergence(),
-            leader=self._leadership.lease.holder,
+        controls, now = self._worker.controls.required, time.time()
+        canary = controls.state.canary
+        return status(
+            Scene(
+                controls=controls,
+                workers=self._fleet.status(now),
+                words=self._words,
+                policy=self._policies.get(canary.policy) if canary else None,
+                verdict=self._reconciler.verdict,
+                leader=self._leadership.lease.holder,
+                now=now,
+            )
         )
 
     def _convergence(self) -> Convergence:
-        controls, now = self._worker.controls.required, time.time()
-        written_at = max([controls.state.at, *(kill.at for kill in controls.lane.kills)])
+        now = time.time()
         workers = self._fleet.status(now)
-        return convergence(controls.revision, written_at, workers, self._words, now)
+        return converged(self._worker.controls.required, workers, self._words, now)
 
     async def _tidy(self) -> None:
         while True:
@@ -149,17 +153,9 @@ class Controller:
             now = time.time()
             self._fleet.forget(now)
             CONTROLLER_WORKERS.clear()
-            for status in self._fleet.status(now):
-                readiness = "silent" if status.silent else status.readiness.value
-                CONTROLLER_WORKERS.labels(status.service, readiness).inc()
-
-
-def describe_canary(state: ControlState) -> str:
-    """Return the rollout in one line for people; empty when there never was one."""
-    canary = state.canary
-    if canary is None:
-        return ""
-    return f"{canary.release} {canary.weight_bp / 100:g} % {canary.phase.value}"
+            for worker in self._fleet.status(now):
+                readiness = "silent" if worker.silent else worker.readiness.value
+                CONTROLLER_WORKERS.labels(worker.service, readiness).inc()
 
 
 def read_files(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from trimtab.contracts.control import Applied, ApplyStatus, Convergence
-from trimtab.contracts.samples import WorkerStatus
+from trimtab.contracts.samples import Obedience, WorkerStatus
 
 Status = Literal["propagating", "converged", "lagging", "rejected", "stale"]
 
@@ -38,31 +38,36 @@ def convergence(
     now: float,
 ) -> Convergence:
     """Return how far the live workers obey ``revision``, written at ``written_at`` (unix seconds)."""
-    applied, rejected, stale = 0, False, False
-    lagging: list[str] = []
-    for worker in workers:
-        word = acknowledgements.of(worker.instance)
-        obeyed = max(worker.revision, word.revision if word and _obeys(word) else 0)
-        if worker.silent:
-            lagging.append(f"{worker.instance}: silent for {worker.age_s:.0f} s")
-        elif obeyed >= revision:
-            applied += 1
-        elif word is not None and word.status is ApplyStatus.REJECTED and word.revision >= revision:
-            rejected = True
-            lagging.append(f"{worker.instance}: rejected: {word.reason}")
-        elif worker.stale:
-            stale = True
-            lagging.append(f"{worker.instance}: hears no controller")
-        else:
-            lagging.append(f"{worker.instance}: obeys revision {obeyed}")
+    words = {
+        worker.instance: obedience(worker, acknowledgements.of(worker.instance), revision)
+        for worker in workers
+    }
+    said = [word for word, _ in words.values()]
+    lagging = [
+        f"{instance}: {why}" for instance, (word, why) in words.items() if word != "converged"
+    ]
     late = now - written_at > LAGGING_AFTER_S
     return Convergence(
         revision=revision,
-        status=_status(lagging, rejected=rejected, stale=stale, late=late),
-        applied=applied,
+        status=_status(lagging, rejected="rejected" in said, stale="stale" in said, late=late),
+        applied=said.count("converged"),
         total=len(workers),
         lagging=lagging,
     )
+
+
+def obedience(worker: WorkerStatus, word: Applied | None, revision: int) -> tuple[Obedience, str]:
+    """Return how one worker stands to ``revision``, and why when it does not obey it."""
+    obeyed = max(worker.revision, word.revision if word and _obeys(word) else 0)
+    if worker.silent:
+        return "silent", f"silent for {worker.age_s:.0f} s"
+    if obeyed >= revision:
+        return "converged", ""
+    if word is not None and word.status is ApplyStatus.REJECTED and word.revision >= revision:
+        return "rejected", f"rejected: {word.reason}"
+    if worker.stale:
+        return "stale", "hears no controller"
+    return "lagging", f"obeys revision {obeyed}"
 
 
 def _status(lagging: list[str], *, rejected: bool, stale: bool, late: bool) -> Status:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from services.controller.analysis import Verdict, judge, judge_guardrail
-from services.controller.counttest import NOTHING, CountTest
+from services.controller.analysis import Verdict
+from services.controller.evidence import Evidence
 from services.controller.policy import Answer, Policy
 from services.controller.rollout import Event, Move, advance
-from services.controller.windows import Rollout, counts
+from services.controller.windows import Rollout
 from trimtab.contracts.control import (
     Canary,
     ControlState,
@@ -49,13 +49,17 @@ Notice = Callable[[Move, Verdict, int, int], Awaitable[None]]
 
 
 @dataclass
-class Evidence:
-    """What was learnt of one step of one rollout; begins anew when either changes."""
+class Watched:
+    """What was learnt of the rollout in progress; its evidence begins anew with each step."""
 
     step: tuple[str, int, float] = ("", -1, 0.0)
-    tests: dict[str, CountTest] = field(default_factory=dict)
+    """Release, step and when the fleet had converged on it."""
+    evidence: Evidence = field(default_factory=lambda: Evidence(()))
+    """On this step."""
     answered: int = 0
     """Answers tried in this rollout."""
+    verdict: Verdict | None = None
+    """Of the last look at this step."""
 
 
 @dataclass
@@ -72,7 +76,13 @@ class Reconciler:
     """Told of every move, for the audit."""
     _inbox: deque[Sample] = field(default_factory=deque)
     _heard_at: float = field(default_factory=time.monotonic)
-    _evidence: Evidence = field(default_factory=Evidence)
+    _watched: Watched = field(default_factory=Watched)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Verdict of the last look at the step that a canary is on now; None before it."""
+        canary = self.feed.current.state.canary if self.feed.current is not None else None
+        return self._watched.verdict if canary and _step_of(canary) == self._watched.step else None
 
     def hear(self, sample: Sample) -> None:
         """Take one sample."""
@@ -107,30 +117,27 @@ class Reconciler:
         verdict = self._judge(samples, controls, canary, policy)
         if not self.lease.held or controls.state.freeze is not None:
             return
-        move = advance(canary, verdict, policy, answered=self._evidence.answered, now=now)
+        move = advance(canary, verdict, policy, answered=self._watched.answered, now=now)
         if move.canary != canary or move.answer is not None:
             await self._carry_out(move, verdict, controls)
 
     def _judge(
         self, samples: list[Sample], controls: Controls, canary: Canary, policy: Policy
     ) -> Verdict:
-        key = (canary.release, canary.step, canary.step_since)
-        if self._evidence.step != key:
-            same = self._evidence.step[0] == canary.release
-            tests = {g.name: CountTest(g.tolerated_ratio) for g in policy.guardrails}
-            self._evidence = Evidence(key, tests, self._evidence.answered if same else 0)
-        fresh = [sample for sample in samples if sample.at - sample.interval_s >= canary.step_since]
+        watched = self._watched
+        if watched.step != _step_of(canary):
+            same = watched.step[0] == canary.release
+            watched = Watched(
+                _step_of(canary), Evidence.none(policy), watched.answered if same else 0
+            )
+            self._watched = watched
         rollout = Rollout(canary.release, controls.state.stable)
-        findings = []
-        step = policy.steps[canary.step]
-        for guardrail in policy.guardrails:
-            seen = counts(fresh, guardrail, rollout)
-            test = self._evidence.tests[guardrail.name]
-            test = test if seen == NOTHING else test.after(seen)
-            self._evidence.tests[guardrail.name] = test
+        watched.evidence = watched.evidence.after(samples, policy, rollout, since=canary.step_since)
+        for guardrail, test in zip(policy.guardrails, watched.evidence.tests, strict=True):
             GUARDRAIL_EVIDENCE.labels(guardrail.name).set(test.log_evidence)
-            findings.append(judge_guardrail(test, guardrail, step, policy.alpha_each))
-        return judge(tuple(findings), policy, time.monotonic() - self._heard_at)
+        silent_s = time.monotonic() - self._heard_at
+        watched.verdict = watched.evidence.verdict(policy, canary.step, silent_s=silent_s)
+        return watched.verdict
 
     async def _begin_step(
         self, controls: Controls, canary: Canary, policy: Policy, now: float
@@ -148,7 +155,7 @@ class Reconciler:
         now = time.time()
         if move.answer is not None:
             await self._answer(move.answer, verdict.reason, now)
-            self._evidence.answered += 1
+            self._watched.answered += 1
             controls = await self.store.read()
         state = controls.state
         reason = f"{move.event.value}: {verdict.reason}"[:500]
@@ -202,3 +209,7 @@ class Reconciler:
         after = Controls(stamped, revision, controls.lane, controls.lane_revision)
         await self.store.hint(after)
         await self.feed.apply(after)
+
+
+def _step_of(canary: Canary) -> tuple[str, int, float]:
+    return canary.release, canary.step, canary.step_since

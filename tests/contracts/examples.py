@@ -5,6 +5,7 @@ import numpy as np
 
 from tests.contracts.control_examples import control_examples
 from trimtab.contracts.component import Release
+from trimtab.contracts.control import Phase
 from trimtab.contracts.documents import (
     Document,
     IndexedPassage,
@@ -36,8 +37,11 @@ from trimtab.contracts.retrieve import (
 )
 from trimtab.contracts.samples import (
     EndpointSample,
+    GuardrailStatus,
     HealthRequest,
     Readiness,
+    ReleaseStatus,
+    RolloutStatus,
     Sample,
     StatusReply,
     StatusRequest,
@@ -241,8 +245,51 @@ def _samples() -> list[msgspec.Struct]:
             endpoints=[endpoint],
             facts={"mean_norm": 1.0},
         ),
-        StatusReply(at=1790000060.0, workers=[worker], revision=3, release="base"),
+        *_status(worker),
     ]
+
+
+def _status(worker: WorkerStatus) -> list[msgspec.Struct]:
+    release = ReleaseStatus(
+        name="base",
+        role="stable",
+        hash="0123456789ab",
+        weight_bp=9500,
+        components={"encode": "minilm@1"},
+    )
+    guardrail = GuardrailStatus(
+        name="error rate",
+        severity="critical",
+        outcome="inconclusive",
+        reason="error rate: canary 1/120 = 0.83%, 120 of 500 requests",
+        evidence=0.62,
+        rejects_at=300.0,
+    )
+    rollout = RolloutStatus(
+        release="next",
+        policy="retriever-v0",
+        phase=Phase.RUNNING,
+        weight_bp=500,
+        step=1,
+        steps=4,
+        on_step_s=720.0,
+        hold_s=7200.0,
+        cause="a better index",
+        verdict="inconclusive",
+        reason="120 of 500 requests",
+        guardrails=[guardrail],
+    )
+    reply = StatusReply(
+        at=1790000060.0,
+        workers=[worker],
+        revision=3,
+        release="base",
+        releases=[release],
+        rollout=rollout,
+        switches=["reranker=off, 600 s left, by ana"],
+        frozen="ana: holidays",
+    )
+    return [release, guardrail, rollout, reply]
 
 
 def _state() -> list[msgspec.Struct]:

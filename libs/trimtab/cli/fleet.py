@@ -1,4 +1,4 @@
-"""The fleet as `trimtab status` shows it: a table for people, one JSON value for scripts. Pure."""
+"""The deployment as `trimtab status` shows it: tree and table for people, one JSON value for scripts. Pure."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from trimtab.cli.rollout import releases, span
 from trimtab.contracts.samples import Readiness, StatusReply, WorkerStatus
 
 _SERVING = frozenset({Readiness.READY, Readiness.DEGRADED})
@@ -50,31 +51,56 @@ def shape(status: StatusReply) -> dict[str, Any]:
         "canary": status.canary,
         "leader": status.leader,
         "convergence": convergence(status),
+        "releases": status.releases,
+        "rollout": status.rollout,
+        "switches": status.switches,
+        "frozen": status.frozen,
         "workers": status.workers,
     }
 
 
-def picture(status: StatusReply) -> Group:
-    """Return one line per worker, and below it the reason of each that is not simply ready."""
+def picture(status: StatusReply, problem: str = "") -> Group:
+    """Return the releases as a tree, one line per worker, and the reason of each that is not simply well.
+
+    ``problem`` says why the picture is an old one.
+    """
     state = convergence(status)
     word = "converged" if state["converged"] else "NOT converged"
+    title = Text(f"release {status.release}, revision {status.revision}: {word}", style="bold")
+    lines = [
+        Text(f"{what} {value}", style=style)
+        for what, value, style in (
+            ("old picture:", problem, "red"),
+            ("led by", status.leader, "dim"),
+            ("automation frozen by", status.frozen, "yellow"),
+            *(("switched:", switch, "red") for switch in status.switches),
+        )
+        if value
+    ]
+    tree = releases(status)
+    workers = tree.add(Text("workers", style="bold"))
+    workers.add(_workers(status))
+    return Group(title, *lines, tree, *_reasons(status))
+
+
+def _workers(status: StatusReply) -> Table:
     made = Table(box=None, pad_edge=False)
-    for heading in ("instance", "readiness", "components"):
+    for heading in ("instance", "service", "readiness", "obeys", "components"):
         made.add_column(heading, overflow="fold")
-    for heading in ("rev", "req/min", "errors", "p95 ms", "MiB", "up", "seen"):
+    for heading in ("rev", "req/s", "errors", "p95 ms", "MiB", "up", "seen"):
         made.add_column(heading, justify="right", no_wrap=True)
     for worker in status.workers:
         made.add_row(*_cells(worker))
-    reasons = [
-        Text(f"{w.instance}: {w.reason}", style="yellow") for w in status.workers if w.reason
+    return made
+
+
+def _reasons(status: StatusReply) -> list[Text]:
+    return [
+        Text(f"{worker.instance}: {why}", style="yellow")
+        for worker in status.workers
+        for why in (worker.reason, worker.obeys_why)
+        if why
     ]
-    title = Text(f"release {status.release}, revision {status.revision}: {word}", style="bold")
-    steering = [
-        Text(f"{what} {value}")
-        for what, value in (("canary", status.canary), ("led by", status.leader))
-        if value
-    ]
-    return Group(title, *steering, made, *reasons)
 
 
 def _cells(worker: WorkerStatus) -> list[str | Text]:
@@ -83,20 +109,20 @@ def _cells(worker: WorkerStatus) -> list[str | Text]:
         feeling, style = "silent", "red"
     return [
         worker.instance,
+        worker.service,
         Text(feeling, style=style),
+        Text(worker.obedience, style="green" if worker.obedience == "converged" else "red"),
         " ".join(sorted(worker.components)) or "-",
         str(worker.revision or "-"),
-        str(worker.requests),
+        f"{worker.requests / _counted_s(worker):.1f}",
         str(worker.errors),
         "-" if worker.p95_ms is None else f"{worker.p95_ms:.1f}",
         f"{worker.rss_bytes / 2**20:.0f}",
-        _duration(worker.uptime_s),
+        span(worker.uptime_s),
         f"{worker.age_s:.0f} s",
     ]
 
 
-def _duration(seconds: float) -> str:
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+def _counted_s(worker: WorkerStatus) -> float:
+    """Seconds that the counts are of: the last minute, or as long as the worker is there."""
+    return min(60.0, max(1.0, worker.uptime_s))

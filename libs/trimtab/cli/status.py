@@ -1,6 +1,7 @@
 """`trimtab status`: every worker as the controller sees it."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,8 @@ from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import guarded
 from trimtab.cli.link import reach
 from trimtab.cli.output import print_json, stdout
+from trimtab.client import Client
+from trimtab.contracts.errors import BusUnavailable, DeadlineExceeded, NoWorkers
 from trimtab.contracts.samples import StatusReply
 
 
@@ -29,7 +32,7 @@ def status(
     timeout: options.Timeout = 2.0,
     as_json: options.Json = False,
 ) -> None:
-    """Show every worker: readiness, versions, requests and errors of the last minute, p95.
+    """Show releases, the ramp with its evidence, and every worker: what it serves, obeys, and how fast.
 
     Exit code 1 when a worker does not serve yet or any more, is silent, or behind the newest revision.
     """
@@ -56,14 +59,29 @@ async def _ask(url: str, nkey_seed: Path | None, timeout_s: float) -> StatusRepl
 async def _watch(
     url: str, nkey_seed: Path | None, interval_s: float, timeout_s: float, as_json: bool
 ) -> None:
+    """Look, show, sleep; a controller that is away for a while leaves the last picture, marked as old."""
     async with reach(url, nkey_seed) as client:
+        shown = await client.status(timeout_s=timeout_s)
         if as_json:
-            while True:
-                print_json(fleet.shape(await client.status(timeout_s=timeout_s)))
-                await asyncio.sleep(interval_s)
-        first = fleet.picture(await client.status(timeout_s=timeout_s))
-        with Live(first, console=stdout(), auto_refresh=False) as live:
-            while True:
-                await asyncio.sleep(interval_s)
-                found = await client.status(timeout_s=timeout_s)
-                live.update(fleet.picture(found), refresh=True)
+            print_json(fleet.shape(shown))
+            async for found, problem in _looks(client, interval_s, timeout_s):
+                print_json(fleet.shape(found) if found else {"error": {"problem": problem}})
+            return
+        with Live(fleet.picture(shown), console=stdout(), auto_refresh=False) as live:
+            async for found, problem in _looks(client, interval_s, timeout_s):
+                shown = found or shown
+                live.update(fleet.picture(shown, problem), refresh=True)
+
+
+async def _looks(
+    client: Client, interval_s: float, timeout_s: float
+) -> AsyncIterator[tuple[StatusReply | None, str]]:
+    """Yield what the controller says after each interval, or None and why it says nothing."""
+    while True:
+        await asyncio.sleep(interval_s)
+        try:
+            found = await client.status(timeout_s=timeout_s)
+        except (NoWorkers, DeadlineExceeded, BusUnavailable) as error:
+            yield None, error.detail
+        else:
+            yield found, ""

@@ -1,11 +1,11 @@
 """Workers -> controller and operators: who is there, what they serve, how it goes."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from trimtab.contracts.control import Convergence
+from trimtab.contracts.control import Convergence, Phase
 from trimtab.contracts.message import Message
 
 
@@ -74,6 +74,10 @@ class Sample(Message, frozen=True, kw_only=True):
     """What the service wants known: index sizes, applied sequence, cache hit ratio, mean norm."""
 
 
+Obedience = Literal["converged", "lagging", "rejected", "stale", "silent"]
+"""How one worker stands to the newest revision."""
+
+
 class HealthRequest(Message, frozen=True, kw_only=True):
     """Anybody -> every worker (``trimtab.v1.health``, broadcast)."""
 
@@ -119,6 +123,71 @@ class WorkerStatus(Message, frozen=True, kw_only=True):
     """Of the configuration in force."""
     stale: bool = False
     """No heartbeat for 15 s."""
+    obedience: Obedience = "converged"
+    """Whether it obeys the newest revision."""
+    obeys_why: str = ""
+    """Why not, when it does not."""
+
+
+class ReleaseStatus(Message, frozen=True, kw_only=True):
+    """One release that serves, or that a rollback returns to."""
+
+    name: str
+    """What operators call it."""
+    role: Literal["stable", "canary", "previous"]
+    """What it is to the deployment now."""
+    hash: str
+    """Of its manifest."""
+    weight_bp: Annotated[int, Meta(ge=0, le=10_000)]
+    """Share of requests it gets, by the control state; 0 for the previous one."""
+    components: dict[str, str]
+    """Stage -> component; a stage that it leaves out is not named."""
+
+
+class GuardrailStatus(Message, frozen=True, kw_only=True):
+    """What one guardrail of the ramp says, at the last look."""
+
+    name: str
+    """As in the policy."""
+    severity: Literal["critical", "signal", "info"]
+    """critical rolls back; signal holds; info is logged."""
+    outcome: Literal["pass", "fail", "inconclusive", "error"]
+    """Of the last look."""
+    reason: str
+    """The rates, and what is missing to pass, or was too much."""
+    evidence: float
+    """e-value: 1 says nothing; at least ``rejects_at`` fails."""
+    rejects_at: float
+    """One over the false alarms allowed to this guardrail."""
+
+
+class RolloutStatus(Message, frozen=True, kw_only=True):
+    """The ramp in progress, or the last one."""
+
+    release: str
+    """Being ramped."""
+    policy: str
+    """By name; empty: weights are set by hand."""
+    phase: Phase
+    """Where it is."""
+    weight_bp: Annotated[int, Meta(ge=0, le=10_000)]
+    """Share of requests the canary gets."""
+    step: Annotated[int, Meta(ge=0)]
+    """Counted from 1; 0 without a policy."""
+    steps: Annotated[int, Meta(ge=0)]
+    """Of the policy; 0 without one."""
+    on_step_s: float
+    """Seconds since the fleet converged on this step; 0 before that."""
+    hold_s: float
+    """Least seconds on this step; 0 without a policy."""
+    cause: str
+    """Why it is in this phase."""
+    verdict: Literal["", "pass", "fail", "inconclusive", "error"] = ""
+    """Of the last look; empty before the first, or when nothing is judged."""
+    reason: str = ""
+    """Of the verdict."""
+    guardrails: list[GuardrailStatus] = []
+    """In the policy's order; empty before the first look."""
 
 
 class StatusReply(Message, frozen=True, kw_only=True):
@@ -138,3 +207,11 @@ class StatusReply(Message, frozen=True, kw_only=True):
     """How far the fleet obeys the newest revision; None when this controller knows no revision."""
     leader: str = ""
     """Controller that leads."""
+    releases: list[ReleaseStatus] = []
+    """Stable, then a canary that is being ramped, then the previous one."""
+    rollout: RolloutStatus | None = None
+    """The ramp in progress, or the last one; None when there never was one."""
+    switches: list[str] = []
+    """Kills in force, one line each, for people."""
+    frozen: str = ""
+    """Who stopped automation, and why; empty while it runs."""

@@ -75,6 +75,10 @@ def test_the_json_shape_is_the_one_that_scripts_rely_on() -> None:
         "canary",
         "leader",
         "convergence",
+        "releases",
+        "rollout",
+        "switches",
+        "frozen",
         "workers",
     }
     assert set(shape["convergence"]) == {"converged", "behind", "silent"}
@@ -83,24 +87,51 @@ def test_the_json_shape_is_the_one_that_scripts_rely_on() -> None:
     )
 
 
-def test_the_table_shows_every_worker_with_its_reason_and_figures() -> None:
-    console = Console(width=200, record=True, file=None, force_terminal=False)
-
+def drawn(found: StatusReply, problem: str = "") -> str:
+    console = Console(width=240, record=True, file=None, force_terminal=False)
     with console.capture() as captured:
-        console.print(
-            fleet.picture(
-                status(
-                    worker(),
-                    worker("m", readiness=Readiness.DEGRADED, reason="[rules] only", p95_ms=None),
-                    worker("s", silent=True),
-                )
-            )
-        )
+        console.print(fleet.picture(found, problem))
+    return captured.get()
 
-    text = captured.get()
+
+def test_the_table_shows_every_worker_with_its_reason_and_figures() -> None:
+    text = drawn(
+        status(
+            worker(),
+            worker("m", readiness=Readiness.DEGRADED, reason="[rules] only", p95_ms=None),
+            worker("s", silent=True, obedience="silent", obeys_why="silent for 9 s"),
+            worker("r", revision=2, obedience="rejected", obeys_why="rejected: no ghost@9"),
+        )
+    )
+
     assert "release base, revision 3: NOT converged" in text
     assert "minilm-int8@1" in text
     assert "4.2" in text
     assert "2 m" in text
     assert "m: [rules] only" in text
-    assert "silent" in text
+    assert "s: silent for 9 s" in text
+    assert "r: rejected: no ghost@9" in text
+    rejected = next(line for line in text.splitlines() if " r " in line)
+    assert "encoder" in rejected
+    assert "rejected" in rejected
+
+
+def test_requests_are_shown_as_a_rate_over_the_time_that_the_worker_is_there() -> None:
+    text = drawn(status(worker(), worker("young", uptime_s=4.0, requests=10)))
+
+    (old,) = [line for line in text.splitlines() if "encoder-1" in line]
+    (young,) = [line for line in text.splitlines() if "young" in line]
+    assert "2.0" in old.split()
+    assert "2.5" in young.split()
+
+
+def test_an_old_picture_says_why_it_is_old_and_who_stopped_automation() -> None:
+    frozen = msgspec.structs.replace(
+        status(worker()), frozen="ana: holidays", switches=["reranker=off, 60 s left, by ana"]
+    )
+
+    text = drawn(frozen, "nobody answers")
+
+    assert "old picture: nobody answers" in text
+    assert "automation frozen by ana: holidays" in text
+    assert "switched: reranker=off, 60 s left, by ana" in text
