@@ -52,7 +52,7 @@ def judge_guardrail(test: CountTest, guardrail: Guardrail, step: Step, alpha: fl
     seen = test.total
     rates = (
         f"{guardrail.name}: canary {_rate(seen.canary_bad, seen.canary_requests)}, "
-        f"control {_rate(seen.baseline_bad, seen.baseline_requests)}"
+        f"stable {_rate(seen.baseline_bad, seen.baseline_requests)}"
     )
     evidence = min(test.evidence, 1e300) if test.log_evidence < 690 else 1e300
     if test.rejects(alpha):
@@ -68,7 +68,7 @@ def judge_guardrail(test: CountTest, guardrail: Guardrail, step: Step, alpha: fl
     return Finding(guardrail, Outcome.PASS, rates, evidence, seen)
 
 
-def judge(findings: tuple[Finding, ...], policy: Policy, silent_s: float) -> Verdict:
+def judge(findings: tuple[Finding, ...], policy: Policy, step: Step, silent_s: float) -> Verdict:
     """Return the verdict of a look: the worst of its guardrails, and never PASS without data.
 
     ``silent_s`` is how long ago the last sample of any worker came: a metrics path that is down
@@ -82,10 +82,10 @@ def judge(findings: tuple[Finding, ...], policy: Policy, silent_s: float) -> Ver
         return Verdict(Outcome.FAIL, "; ".join(f.reason for f in failed), findings)
     seen = next((f.counts for f in findings if f.guardrail.endpoint == policy.endpoint), None)
     if seen is not None:
-        z = ratio_mismatch(seen.canary_requests, seen.baseline_requests, 0.5)
-        if z > MISMATCH_Z and seen.baseline_requests:
+        z = ratio_mismatch(seen.canary_requests, seen.control_requests, _expected_share(step))
+        if z > MISMATCH_Z and seen.control_requests:
             reason = (
-                f"sample ratio: {seen.canary_requests} canary to {seen.baseline_requests} control "
+                f"sample ratio: {seen.canary_requests} canary to {seen.control_requests} control "
                 f"requests, z = {z:.1f}; the assignment is not what it should be"
             )
             return Verdict(Outcome.ERROR, reason, findings)
@@ -93,6 +93,11 @@ def judge(findings: tuple[Finding, ...], policy: Policy, silent_s: float) -> Ver
     if waiting:
         return Verdict(Outcome.INCONCLUSIVE, "; ".join(f.reason for f in waiting), findings)
     return Verdict(Outcome.PASS, "; ".join(f.reason for f in acting), findings)
+
+
+def _expected_share(step: Step) -> float:
+    """Return the canary's share of canary and control: half, until less than its weight is left."""
+    return step.weight / (step.weight + min(step.weight, 100.0 - step.weight))
 
 
 def _rate(bad: int, requests: int) -> str:

@@ -23,7 +23,10 @@ class Counts:
     canary_requests: int
     canary_bad: int
     baseline_requests: int
+    """Of the stable release, at the same time."""
     baseline_bad: int
+    control_requests: int = 0
+    """Of the concurrent control group alone, as many as the canary's: for the sample ratio."""
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
@@ -31,6 +34,7 @@ class Counts:
             self.canary_bad + other.canary_bad,
             self.baseline_requests + other.baseline_requests,
             self.baseline_bad + other.baseline_bad,
+            self.control_requests + other.control_requests,
         )
 
 

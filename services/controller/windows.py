@@ -17,6 +17,9 @@ _OURS = frozenset(code.value for code in ErrorCode if STATUS[code] >= 500) | {
 }
 """Outcomes that are the release's fault: 5xx, and answers that came too late."""
 
+_CONTROL = frozenset({Role.CONTROL.value})
+_STABLE = frozenset({Role.CONTROL.value, Role.STABLE.value})
+
 _LATENCY = re.compile(r"^latency\s*>\s*(\S+)\Z")
 
 
@@ -33,21 +36,32 @@ class Rollout:
 def counts(samples: Iterable[Sample], guardrail: Guardrail, rollout: Rollout) -> Counts:
     """Return the counts of one guardrail over the samples.
 
-    The baseline is the concurrent control group: requests of the stable release in the top buckets,
-    as many as the canary's.
+    Bad events that are counted are compared with all that the stable release serves at the same time:
+    beside 5 % of canary that is 19 times the control group, and finds a bad canary several times
+    sooner. Latency is compared with the control group alone, whose sketches are as small as the
+    canary's and so as exact.
     """
+    compared = _CONTROL if _LATENCY.match(guardrail.event) else _STABLE
     total = NOTHING
     for sample in samples:
         for endpoint in sample.endpoints:
-            if endpoint.endpoint != guardrail.endpoint:
-                continue
-            requests = sum(endpoint.outcomes.values())
-            bad = min(bad_events(endpoint, guardrail.event), requests)
-            if endpoint.role == Role.CANARY and endpoint.release == rollout.canary:
-                total += Counts(requests, bad, 0, 0)
-            elif endpoint.role == Role.CONTROL and endpoint.release == rollout.stable:
-                total += Counts(0, 0, requests, bad)
+            if endpoint.endpoint == guardrail.endpoint:
+                total += _counts(endpoint, guardrail.event, rollout, compared)
     return total
+
+
+def _counts(
+    endpoint: EndpointSample, event: str, rollout: Rollout, compared: frozenset[str]
+) -> Counts:
+    requests = sum(endpoint.outcomes.values())
+    if endpoint.role == Role.CANARY and endpoint.release == rollout.canary:
+        return Counts(requests, min(bad_events(endpoint, event), requests), 0, 0)
+    if endpoint.role not in _STABLE or endpoint.release != rollout.stable:
+        return NOTHING
+    control = requests if endpoint.role == Role.CONTROL else 0
+    if endpoint.role not in compared:
+        return NOTHING
+    return Counts(0, 0, requests, min(bad_events(endpoint, event), requests), control)
 
 
 def bad_events(endpoint: EndpointSample, event: str) -> int:
