@@ -20,12 +20,18 @@ def child(
     *arguments: str,
     environment: Mapping[str, str] | None = None,
     python: Path | None = None,
+    stdin: int | None = None,
+    stdout: int | None = None,
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run ``python ARGUMENTS`` from the repository's root until the block ends."""
+    """Run ``python ARGUMENTS`` (or another program in its place) from the root until the block ends.
+
+    ``stdin`` and ``stdout`` may be ``subprocess.PIPE``; otherwise it inherits stdin and writes to ``log``.
+    """
     with log.open("ab") as output:
         process = subprocess.Popen(
             [python or sys.executable, *arguments],
-            stdout=output,
+            stdin=stdin,
+            stdout=output if stdout is None else stdout,
             stderr=output,
             env=os.environ | dict(environment or {}),
         )

@@ -1,4 +1,4 @@
-"""The hop benchmark runs as documented and says what it measured; no figure is judged here."""
+"""The benchmarks of the bus and of steering run as documented and say what they measured; no figure is judged here."""
 
 import subprocess
 import sys
@@ -14,22 +14,55 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_hop_benchmark_runs_and_reports_every_variant(tmp_path: Path) -> None:
-    written = tmp_path / "bus_hop.json"
-
+def quickly(benchmark: str, folder: Path) -> tuple[Report, str]:
+    """Run a benchmark as documented; return its report and what it printed."""
+    written = folder / f"{benchmark}.json"
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.bus_hop", "--quick", "--json", str(written)],
+        [sys.executable, "-m", f"benchmarks.{benchmark}", "--quick", "--json", str(written)],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
-
     assert done.returncode == 0, done.stderr
     report = msgspec.json.decode(written.read_bytes(), type=Report)
-    assert {figure.rounds for figure in report.figures if figure.unit == "x"} == {2}
     assert all(figure.low <= figure.value <= figure.high for figure in report.figures)
+    assert report.figures[0].name in done.stdout
+    return report, done.stdout
+
+
+def test_the_hop_benchmark_runs_and_reports_every_variant(tmp_path: Path) -> None:
+    report, _ = quickly("bus_hop", tmp_path)
+
+    assert {figure.rounds for figure in report.figures if figure.unit == "x"} == {2}
     assert any("our bus / raw echo" in figure.name and figure.aim for figure in report.figures)
     assert report.machine.cores >= 1
-    assert report.figures[0].name in done.stdout
+
+
+def test_the_delivery_benchmark_reports_ours_beside_the_paths_that_need_nothing_else(
+    tmp_path: Path,
+) -> None:
+    report, _ = quickly("delivery", tmp_path)
+
+    names = [figure.name for figure in report.figures]
+    for way in ("ours, through the controller", "ours, --direct", "raw NATS", "NATS KV watch"):
+        assert any(way in name for name in names), way
+    assert sum(figure.aim is not None for figure in report.figures) == 7
+
+
+def test_the_fault_benchmark_puts_every_fault_beside_its_aim(tmp_path: Path) -> None:
+    report, _ = quickly("delivery_faults", tmp_path)
+
+    aimed = " ".join(figure.name for figure in report.figures if figure.aim is not None)
+    for fault in ("after a restart", "hint lost", "late joiner", "controller killed"):
+        assert fault in aimed, fault
+
+
+def test_the_cost_of_steering_is_reported_part_by_part(tmp_path: Path) -> None:
+    report, _ = quickly("steering_cost", tmp_path)
+
+    values = {figure.name: figure.value for figure in report.figures}
+    assert values["steering per search, all services together"] > 0
+    assert any(name.startswith("sampler.observe") for name in values)
+    assert any(name.startswith("p50 of a hop, unsteered") for name in values)
