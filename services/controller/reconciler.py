@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from services.controller.analysis import Verdict
-from services.controller.evidence import Evidence
 from services.controller.policy import Answer, Policy
 from services.controller.rollout import Event, Move, advance
-from services.controller.windows import Rollout
+from services.controller.watched import LOOK_S, Watched
 from trimtab.contracts.control import (
     Canary,
     ControlState,
@@ -39,27 +38,10 @@ from trimtab.control.store import ControlStore
 from trimtab.telemetry.logs import Logger
 from trimtab.telemetry.metrics import CANARY_WEIGHT, GUARDRAIL_EVIDENCE, ROLLOUT_MOVES
 
-LOOK_S = 1.0
-"""The test is valid at every look, so it looks with every sample."""
-
 ACTOR = "controller"
 _ACTIVE = frozenset({Phase.RUNNING, Phase.PAUSED, Phase.HOLDING})
 
 Notice = Callable[[Move, Verdict, int, int], Awaitable[None]]
-
-
-@dataclass
-class Watched:
-    """What was learnt of the rollout in progress; its evidence begins anew with each step."""
-
-    step: tuple[str, int, float] = ("", -1, 0.0)
-    """Release, step and when the fleet had converged on it."""
-    evidence: Evidence = field(default_factory=lambda: Evidence(()))
-    """On this step."""
-    answered: int = 0
-    """Answers tried in this rollout."""
-    verdict: Verdict | None = None
-    """Of the last look at this step."""
 
 
 @dataclass
@@ -82,7 +64,7 @@ class Reconciler:
     def verdict(self) -> Verdict | None:
         """Verdict of the last look at the step that a canary is on now; None before it."""
         canary = self.feed.current.state.canary if self.feed.current is not None else None
-        return self._watched.verdict if canary and _step_of(canary) == self._watched.step else None
+        return self._watched.of(canary) if canary else None
 
     def hear(self, sample: Sample) -> None:
         """Take one sample."""
@@ -124,20 +106,13 @@ class Reconciler:
     def _judge(
         self, samples: list[Sample], controls: Controls, canary: Canary, policy: Policy
     ) -> Verdict:
-        watched = self._watched
-        if watched.step != _step_of(canary):
-            same = watched.step[0] == canary.release
-            watched = Watched(
-                _step_of(canary), Evidence.none(policy), watched.answered if same else 0
-            )
-            self._watched = watched
-        rollout = Rollout(canary.release, controls.state.stable)
-        watched.evidence = watched.evidence.after(samples, policy, rollout, since=canary.step_since)
-        for guardrail, test in zip(policy.guardrails, watched.evidence.tests, strict=True):
-            GUARDRAIL_EVIDENCE.labels(guardrail.name).set(test.log_evidence)
         silent_s = time.monotonic() - self._heard_at
-        watched.verdict = watched.evidence.verdict(policy, canary.step, silent_s=silent_s)
-        return watched.verdict
+        self._watched, verdict = self._watched.after(
+            samples, canary, controls.state.stable, policy, silent_s=silent_s
+        )
+        for guardrail, test in zip(policy.guardrails, self._watched.evidence.tests, strict=True):
+            GUARDRAIL_EVIDENCE.labels(guardrail.name).set(test.log_evidence)
+        return verdict
 
     async def _begin_step(
         self, controls: Controls, canary: Canary, policy: Policy, now: float
@@ -155,7 +130,7 @@ class Reconciler:
         now = time.time()
         if move.answer is not None:
             await self._answer(move.answer, verdict.reason, now)
-            self._watched.answered += 1
+            self._watched = self._watched.with_answer()
             controls = await self.store.read()
         state = controls.state
         reason = f"{move.event.value}: {verdict.reason}"[:500]
@@ -209,7 +184,3 @@ class Reconciler:
         after = Controls(stamped, revision, controls.lane, controls.lane_revision)
         await self.store.hint(after)
         await self.feed.apply(after)
-
-
-def _step_of(canary: Canary) -> tuple[str, int, float]:
-    return canary.release, canary.step, canary.step_since

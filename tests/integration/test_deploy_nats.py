@@ -226,6 +226,16 @@ async def test_the_operator_can_ask_what_the_doctor_asks(guarded: GuardedServer)
         assert operator.refused == []
 
 
+async def test_the_operator_hears_the_samples_that_it_may_record(guarded: GuardedServer) -> None:
+    async with guarded.connected("operator") as operator, guarded.connected("encoder") as encoder:
+        heard = await operator.connection.subscribe(subjects.SAMPLES)
+        await operator.connection.flush()
+        await encoder.connection.publish(subjects.sample("encoder", "e1"), b"sample")
+
+        assert (await heard.next_msg(timeout=10)).data == b"sample"
+        assert operator.refused == []
+
+
 # --- what no role can do ---
 
 

@@ -3,6 +3,7 @@
 import typer
 
 from trimtab.cli import (
+    analyze,
     doctor,
     down,
     ingest,
@@ -19,7 +20,7 @@ from trimtab.cli import (
 
 EPILOG = (
     "Exit codes: 0 done; 1 done in part, refused or unhealthy; 2 wrong command line; "
-    "3 no deployment answers."
+    "3 no deployment answers; 4 judged, but inconclusive."
 )
 
 
@@ -46,6 +47,7 @@ def build() -> typer.Typer:
     app.command("set")(switches.set_value)
     app.command("freeze")(switches.freeze)
     app.command("rollback")(releases.rollback)
+    app.command("analyze")(analyze.analyze)
     app.command("history")(records.history)
     app.command("wait")(records.wait)
     app.add_typer(releases.release, name="release")

@@ -14,3 +14,5 @@ class ExitCode(IntEnum):
     """The command line is wrong; nothing was done."""
     UNREACHABLE = 3
     """No deployment answers; nothing was done."""
+    INCONCLUSIVE = 4
+    """Judged, and neither good nor bad could be said: too little data, or data that cannot be believed."""
