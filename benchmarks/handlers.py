@@ -52,7 +52,7 @@ class Handlers:
         )
         part = self.retrieving
         found = await self.lanes.search(
-            retrieve, part.collection, request, PUBLIC_TENANT, part.stem, REPLY_BYTES
+            retrieve, part.edition, request, PUBLIC_TENANT, part.stem, REPLY_BYTES
         )
         assert found.reply.signals is not None  # the corpus is not empty
         order = self.reranking.reply(found.reply.signals).order

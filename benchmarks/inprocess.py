@@ -5,7 +5,6 @@ files that the deployment serves.
 """
 
 import sqlite3
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,9 +15,9 @@ from services.encoder.component import ComponentBackend, open_component
 from services.encoder.compute import Job, compute
 from services.reranker.component import Component, load_component
 from services.reranker.ranking import rank
-from services.retriever.collection import Collection
+from services.retriever.edition import Edition
 from services.retriever.index import use_one_thread
-from services.retriever.loading import load_collection
+from services.retriever.loading import lexical_of, load_collection
 from services.retriever.plan import load_plan
 from services.retriever.search import retrieve
 from services.retriever.store import FILE, Store
@@ -101,22 +100,25 @@ class Encoding:
 class Retrieving:
     """The retrieve stage; for the thread that loaded it."""
 
-    collection: Collection
+    edition: Edition
     stem: Stem
 
     @classmethod
     def load(cls, files: Files) -> "Retrieving":
         """Build the indexes from the copied store."""
-        plan, _ = load_plan(Path(files.retriever))
-        path = Path(files.passages)
-        store = Store(path)
+        plan, manifest = load_plan(Path(files.retriever))
+        store = Store(Path(files.passages))
         (row,) = (row for row in store.collections() if row.name == files.collection)
-        loaded = load_collection(store, row, plan, path.parent, time.monotonic())
-        return cls(loaded.collection, english_stemmer())
+        collection = load_collection(store, row)
+        assert collection.size < plan.dense.flat_below  # as the shipped corpus is served
+        edition = Edition(collection, manifest.reference, plan)
+        given = collection.lexical_input()
+        edition.adopt_lexical(lexical_of(given, plan.lexical), given.generation)
+        return cls(edition, english_stemmer())
 
     def reply(self, request: RetrieveRequest) -> RetrieveReply:
         """Find candidates."""
-        return retrieve(self.collection, request, PUBLIC_TENANT, self.stem, REPLY_BYTES).reply
+        return retrieve(self.edition, request, PUBLIC_TENANT, self.stem, REPLY_BYTES).reply
 
 
 @dataclass

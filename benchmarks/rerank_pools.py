@@ -20,6 +20,7 @@ from services.encoder.component import ComponentBackend, open_component
 from services.encoder.shipped import DEFAULT
 from services.encoder.tokenizer import fit
 from services.retriever.collection import Change, Collection
+from services.retriever.edition import Edition
 from services.retriever.index import use_one_thread
 from services.retriever.lexical import LexicalIndex
 from services.retriever.plan import Plan, load_plan
@@ -142,8 +143,8 @@ class Encoder:
 class Searcher:
     """One collection in memory, searched like a retriever worker searches it."""
 
-    collection: Collection
-    """Its passages."""
+    edition: Edition
+    """Its passages, as the component searches them."""
     numbers: dict[str, int]
     """Id -> slot."""
     stem: Stem
@@ -163,33 +164,35 @@ class Searcher:
             StoredPassage(slot, slot + 1, _hit(document), vector, tokens.tobytes())
             for slot, (document, vector, tokens) in enumerate(rows)
         ]
-        collection = Collection(row, plan, lambda slots: [stored[slot].hit for slot in slots])
+        collection = Collection(row, lambda slots: [stored[slot].hit for slot in slots])
+        edition = Edition(collection, _RETRIEVER.name, plan)
         stem = english_stemmer()
         collection.apply([Change.of(each, stem) for each in stored], len(stored))
         given = collection.lexical_input()
         built = LexicalIndex(given.slots, given.documents, given.vocabulary, plan.lexical)
-        collection.adopt_lexical(built, given.generation)
+        edition.adopt_lexical(built, given.generation)
         numbers = {document.id: slot for slot, document in enumerate(task.documents)}
-        return cls(collection, numbers, stem)
+        return cls(edition, numbers, stem)
 
     def pool(self, query: Query, vector: NDArray[np.float32], tokens: NDArray[np.int8]) -> Pool:
         """Return the candidates of one query."""
         request = RetrieveRequest(
-            collection=self.collection.row.name,
-            namespace=self.collection.row.namespace,
+            collection=self.edition.collection.row.name,
+            namespace=self.edition.collection.row.namespace,
             text=query.text,
             vector=Matrix.of(vector[np.newaxis]),
             tokens=TokenVectors(matrix=Matrix.of(tokens), counts=[len(tokens)]),
             limit=POOL,
         )
-        reply = retrieve(self.collection, request, PUBLIC_TENANT, self.stem, _NO_LIMIT).reply
+        reply = retrieve(self.edition, request, PUBLIC_TENANT, self.stem, _NO_LIMIT).reply
         if reply.signals is None:
             raise AssertionError("a collection with passages found none")
         ids = [hit.id for hit in reply.hits]
-        slot, visible = self.numbers[query.relevant], self.collection.visible(PUBLIC_TENANT)
-        near = self.collection.nearest(vector, POOL, visible, self.collection.plan.dense.nprobe)
+        slot = self.numbers[query.relevant]
+        visible = self.edition.collection.visible(PUBLIC_TENANT)
+        near = self.edition.nearest(vector, POOL, visible, self.edition.plan.dense.nprobe)
         words = terms(query.text, self.stem)
-        lexical = self.collection.matches(words, POOL, visible, near.slots[:0])
+        lexical = self.edition.matches(words, POOL, visible, near.slots[:0])
         return Pool(
             query,
             reply.signals,

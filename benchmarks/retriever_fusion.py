@@ -17,6 +17,7 @@ from benchmarks.rerank_data import DataMissing, Query, Task, tasks
 from benchmarks.rerank_pools import Encoder, Texts
 from benchmarks.retriever_questions import QUESTIONS
 from services.retriever.collection import Change, Collection
+from services.retriever.edition import Edition
 from services.retriever.fusion import best_first, blend, reciprocal_ranks
 from services.retriever.index import use_one_thread
 from services.retriever.loading import lexical_of
@@ -78,17 +79,17 @@ def pools(task: Task, queries: Sequence[Query], encoder: Encoder, plan: Plan) ->
     """Yield the candidates of every query, found as a worker finds them."""
     encoded = encoder.encode(f"{task.name}-passages", [_searchable(d) for d in task.documents])
     asked = encoder.encode(f"{task.name}-asked-{len(queries)}", [query.text for query in queries])
-    collection, numbers = _collection(task, encoded, plan)
-    stem, visible = english_stemmer(), collection.visible(PUBLIC_TENANT)
+    edition, numbers = _edition(task, encoded, plan)
+    stem, visible = english_stemmer(), edition.collection.visible(PUBLIC_TENANT)
     depth, nprobe = plan.fusion.depth, plan.dense.nprobe
     for query, vector in zip(queries, asked.vectors, strict=True):
-        near = collection.nearest(vector, depth, visible, nprobe)
-        match = collection.matches(terms(query.text, stem), depth, visible, near.slots)
+        near = edition.nearest(vector, depth, visible, nprobe)
+        match = edition.matches(terms(query.text, stem), depth, visible, near.slots)
         added = ~np.isin(match.slots, near.slots)
         lexical = match.slots[added]
         yield Pool(
             np.concatenate([near.slots, lexical]),
-            np.concatenate([near.cosines, collection.vectors(lexical) @ vector]),
+            np.concatenate([near.cosines, edition.collection.vectors(lexical) @ vector]),
             np.concatenate([match.others, match.scores[added]]),
             frozenset(numbers[name] for name in query.relevant.split()),
             query.cluster,
@@ -154,18 +155,19 @@ def main() -> None:
             show(task.name, list(pools(task, queries, encoder, plan)))
 
 
-def _collection(task: Task, encoded: Texts, plan: Plan) -> tuple[Collection, dict[str, int]]:
+def _edition(task: Task, encoded: Texts, plan: Plan) -> tuple[Edition, dict[str, int]]:
     row = CollectionRow(1, task.name, "benchmark", "benchmark", encoded.vectors.shape[1], 0)
     stored = [
         StoredPassage(slot, slot + 1, _hit(document), vector, b"")
         for slot, (document, vector) in enumerate(zip(task.documents, encoded.vectors, strict=True))
     ]
-    collection = Collection(row, plan, lambda slots: [stored[slot].hit for slot in slots])
+    collection = Collection(row, lambda slots: [stored[slot].hit for slot in slots])
     stem = english_stemmer()
     collection.apply([Change.of(each, stem) for each in stored], len(stored))
     given = collection.lexical_input()
-    collection.adopt_lexical(lexical_of(given, plan.lexical), given.generation)
-    return collection, {each.hit.id: each.slot for each in stored}
+    edition = Edition(collection, "benchmark", plan)
+    edition.adopt_lexical(lexical_of(given, plan.lexical), given.generation)
+    return edition, {each.hit.id: each.slot for each in stored}
 
 
 def _rank(pool: Pool, fuse: Fuse) -> int:

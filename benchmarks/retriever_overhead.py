@@ -29,6 +29,7 @@ from benchmarks.figure import AT_MOST, Aim, Figure, over_rounds
 from benchmarks.processes import assert_alive, child
 from benchmarks.rounds import Call, Plan, Timings, alternate
 from services.retriever.loading import snapshots_of
+from services.retriever.plan import SHIPPED, load_plan
 from services.retriever.snapshot import INDEX, newest
 from trimtab.bus.caller import Caller
 from trimtab.bus.connection import connect
@@ -45,7 +46,8 @@ from trimtab.contracts.tensor import Matrix
 
 faiss: Any = typed_faiss
 
-SUBJECT = subjects.retrieve("hybrid@1")
+RETRIEVER = "hybrid@1"
+SUBJECT = subjects.retrieve(RETRIEVER)
 INSTANCE = "retriever-bench"
 LIMIT, NPROBE, TOGETHER = 50, 8, 32
 QUERIES = 512
@@ -115,9 +117,14 @@ def bare_calls(index: Any, queries: NDArray[np.float32]) -> Call:
     return call
 
 
-async def written_index(state: Path) -> Any:
-    """Return the index file that the service wrote, once it did."""
-    folder = snapshots_of(state, data.COLLECTION)
+async def same_index(state: Path, vectors: NDArray[np.float32]) -> Any:
+    """Return the index that the service searches: the file that it wrote, or FLAT while it is small."""
+    plan, manifest = load_plan(SHIPPED / RETRIEVER)
+    if len(vectors) < plan.dense.flat_below:
+        flat = faiss.IndexFlatIP(vectors.shape[1])
+        flat.add(vectors)
+        return flat
+    folder = snapshots_of(state, data.COLLECTION, manifest.reference)
     while newest(folder) is None:  # noqa: ASYNC110 - another process writes it
         await asyncio.sleep(0.2)
     return await asyncio.to_thread(faiss.read_index, str((newest(folder) or folder) / INDEX))
@@ -206,7 +213,7 @@ async def measure(
     with child(log, "-m", "services.retriever", environment=environment) as process:
         await client.until_answered(process, log)
         start_s = time.perf_counter() - starting
-        index = await written_index(state)
+        index = await same_index(state, made.vectors)
         calls = {
             "bare": bare_calls(index, made.queries),
             "dense": client.calls(words=False, tokens=False),

@@ -1,15 +1,16 @@
-"""Wiring of the retriever: its state folder, its component, the stream it follows, two endpoints."""
+"""Wiring of the retriever: its state folder, its components, the stream it follows, two endpoints each."""
 
 import asyncio
 import sys
 
+from services.retriever.caretaker import WrongIndex
 from services.retriever.catalogue import Catalogue
 from services.retriever.feed import Feed
 from services.retriever.follower import Follower
-from services.retriever.plan import Plan, load_plan
+from services.retriever.plan import FILE, Plan, load_plan
 from services.retriever.settings import RetrieverSettings
 from services.retriever.statefolder import StateFolder, claim
-from trimtab.artifacts.manifest import Manifest
+from trimtab.artifacts.manifest import ArtifactCorrupt, Manifest
 from trimtab.artifacts.shipped import shipped
 from trimtab.artifacts.store import provide
 from trimtab.bus.server import Endpoint, Handler
@@ -45,6 +46,8 @@ def build(deployment: DeploymentSettings, settings: RetrieverSettings) -> Worker
         settings,
         retriever.load,
         retriever.unload,
+        stage="retrieve",
+        load_component=retriever.load_component,
     )
 
 
@@ -59,20 +62,36 @@ class Retriever:
 
     async def load(self, worker: Worker) -> None:
         """Load what is on disk, read what the stream has beyond it, then serve."""
-        plan, manifest = await self._component(worker)
+        plan, manifest = await self._component(worker, self._settings.component)
         sys.setswitchinterval(_SWITCH_S)
-        self._catalogue = Catalogue(self._folder.path, plan, self._settings.reply_bytes, worker.log)
-        await self._catalogue.load()
+        catalogue = Catalogue(self._folder.path, self._settings.reply_bytes, worker.log)
+        self._catalogue = catalogue
+        await catalogue.load()
+        await catalogue.add(manifest.reference, plan)
         await ensure(worker.connection.jetstream(timeout=10), docs_stream())
-        self._follower = Follower(worker, Feed(worker.connection, worker.log), self._catalogue)
-        self._catalogue.caretaker.on_change = self._follower.tell
+        self._follower = Follower(worker, Feed(worker.connection, worker.log), catalogue)
+        catalogue.caretaker.on_change = self._follower.tell
         await self._follower.catch_up()
-        await self._catalogue.caretaker.settle()
-        self._catalogue.caretaker.start()
+        await catalogue.caretaker.settle()
+        catalogue.caretaker.start()
         self._follower.tell()
-        for endpoint in _endpoints(worker, self._catalogue, manifest.reference):
-            worker.serve(endpoint)
-        worker.loaded(manifest.reference, manifest.hash)
+        _serve(worker, catalogue, manifest)
+
+    async def load_component(self, worker: Worker, reference: str) -> None:
+        """Index every collection as another component says, then answer for it beside the others.
+
+        Raises:
+            ArtifactError: it cannot be trusted or found, or its index does not find its own vectors.
+        """
+        if self._catalogue is None:  # the worker loads before it is asked for more
+            raise AssertionError("no component is asked for before the catalogue is loaded")
+        plan, manifest = await self._component(worker, reference)
+        try:
+            await self._catalogue.add(reference, plan)
+        except WrongIndex as error:
+            problem = f"an index built of collection {error} does not find its own vectors"
+            raise ArtifactCorrupt(reference, FILE, problem) from error
+        _serve(worker, self._catalogue, manifest)
 
     async def unload(self, worker: Worker) -> None:
         """Stop following, save the indexes, let go of the folder."""
@@ -83,38 +102,31 @@ class Retriever:
         worker.log.info("state_saved", path=self._folder.name)
         self._folder.release()
 
-    async def _component(self, worker: Worker) -> tuple[Plan, Manifest]:
+    async def _component(self, worker: Worker, reference: str) -> tuple[Plan, Manifest]:
         cache = worker.deployment.home / "components"
         folder, _ = await provide(
-            worker.connection, self._settings.component, cache, shipped(self._settings.shipped)
+            worker.connection, reference, cache, shipped(self._settings.shipped)
         )
         return await asyncio.to_thread(load_plan, folder)
 
 
-def _endpoints(worker: Worker, catalogue: Catalogue, component: str) -> tuple[Endpoint, Endpoint]:
-    return (
-        Endpoint(
-            _RETRIEVE,
-            subjects.retrieve(component),
-            RetrieveRequest,
-            _retrieve_handler(worker, catalogue, component),
-            component,
-        ),
-        Endpoint(
-            _SCORE,
-            subjects.score(component),
-            ScoreRequest,
-            _score_handler(catalogue),
-            component,
-        ),
-    )
+def _serve(worker: Worker, catalogue: Catalogue, manifest: Manifest) -> None:
+    component = manifest.reference
+    retrieve = _retrieve_handler(worker, catalogue, component)
+    score = _score_handler(catalogue, component)
+    for endpoint in (
+        Endpoint(_RETRIEVE, subjects.retrieve(component), RetrieveRequest, retrieve, component),
+        Endpoint(_SCORE, subjects.score(component), ScoreRequest, score, component),
+    ):
+        worker.serve(endpoint)
+    worker.loaded(component, manifest.hash)
 
 
 def _retrieve_handler(worker: Worker, catalogue: Catalogue, component: str) -> Handler:
     parts = {part: RETRIEVER_SEARCH_DURATION.labels(part) for part in _PARTS}
 
     async def retrieve(request: RetrieveRequest, context: RequestContext) -> RetrieveReply:
-        found = await catalogue.retrieve(request, context.tenant)
+        found = await catalogue.retrieve(component, request, context.tenant)
         for part, took_s in found.took_s.items():
             parts[part].observe(took_s)
         for event in found.bad:
@@ -124,8 +136,8 @@ def _retrieve_handler(worker: Worker, catalogue: Catalogue, component: str) -> H
     return retrieve
 
 
-def _score_handler(catalogue: Catalogue) -> Handler:
+def _score_handler(catalogue: Catalogue, component: str) -> Handler:
     async def score(request: ScoreRequest, _context: RequestContext) -> ScoreReply:
-        return await catalogue.score(request)
+        return await catalogue.score(component, request)
 
     return score

@@ -1,4 +1,4 @@
-"""Every collection of one worker: loaded at start, fed from the stream, searched.
+"""Every collection of one worker: loaded at start, fed from the stream, searched by each component.
 
 Runs in the event loop and only orders work: searches and changes go to the search thread one after
 another, writes to the store thread.
@@ -12,6 +12,7 @@ from pathlib import Path
 from services.retriever import loading
 from services.retriever.caretaker import Caretaker
 from services.retriever.collection import Change, Collection
+from services.retriever.edition import Edition
 from services.retriever.feed import FeedMessage
 from services.retriever.intake import Intake
 from services.retriever.lanes import Lanes
@@ -24,7 +25,6 @@ from services.retriever.terms import english_stemmer
 from trimtab.contracts.errors import UnknownCollection
 from trimtab.contracts.retrieve import RetrieveRequest, ScoreReply, ScoreRequest
 from trimtab.telemetry.logs import Logger
-from trimtab.telemetry.metrics import RETRIEVER_SNAPSHOT_REFUSED
 
 _APPLY_CHUNK = 64
 """Passages put in one go of the search thread: an IVF index of 1000 lists takes about 2 ms for them."""
@@ -45,11 +45,9 @@ def open_store(state: Path, log: Logger) -> Store:
 
 
 class Catalogue:
-    """The collections of one worker."""
+    """The collections of one worker, and an edition of each for every component."""
 
-    def __init__(self, state: Path, plan: Plan, reply_bytes: int, log: Logger) -> None:
-        self._state = state
-        self._plan = plan
+    def __init__(self, state: Path, reply_bytes: int, log: Logger) -> None:
         self._reply_bytes = reply_bytes
         self._log = log
         self._stem = english_stemmer()
@@ -58,7 +56,9 @@ class Catalogue:
         self._lanes = Lanes()
         self._changing = asyncio.Lock()
         self._collections: dict[str, Collection] = {}
-        self.caretaker = Caretaker(state, plan, self._lanes, self._store, self._changing, log)
+        self._plans: dict[str, Plan] = {}
+        self._editions: dict[str, dict[str, Edition]] = {}
+        self.caretaker = Caretaker(state, self._lanes, self._store, self._changing, log)
         self.sequence = self._store.read_sequence()
         """Stream sequence that the store holds."""
         self.stream = self._store.read_stream()
@@ -69,21 +69,30 @@ class Catalogue:
     async def load(self) -> None:
         """Load every collection from the disk."""
         for row in self._store.collections():
-            loaded = await self._lanes.build(
-                loading.load_collection,
-                self._store,
-                row,
-                self._plan,
-                self._state,
-                time.monotonic(),
-            )
-            if loaded.refused is not None:
-                RETRIEVER_SNAPSHOT_REFUSED.labels(loaded.refused.value).inc()
-                self._log.warning(
-                    "snapshot_refused", collection=row.name, cause=loaded.refused.value
-                )
-            self._collections[row.name] = loaded.collection
-            self.caretaker.adopt(loaded.collection, loaded.condition)
+            loaded = await self._lanes.build(loading.load_collection, self._store, row)
+            self._collections[row.name] = loaded
+
+    async def add(self, component: str, plan: Plan) -> None:
+        """Index every collection as a component says, beside the others, while traffic flows.
+
+        Returns once a search finds everything that is stored. Adding a component again does nothing.
+
+        Raises:
+            WrongIndex: lists that were built do not find their own vectors; nothing of it is kept.
+        """
+        if component in self._plans:
+            return
+        async with self._changing:  # so that no passage comes between an edition and its collection
+            self._plans[component] = plan
+            self._editions[component] = {}
+            made = [await self._edition(each, component) for each in self._collections.values()]
+        try:
+            for edition in made:
+                await self.caretaker.restore(edition)
+            await self.caretaker.settle()
+        except BaseException:
+            await self._remove(component)
+            raise
 
     async def begin_stream(self, identity: str) -> None:
         """Forget everything: the stream is another one."""
@@ -91,6 +100,7 @@ class Catalogue:
             await self._lanes.store(self._intake.begin_stream, identity)
             self.caretaker.forget()
             self._collections, self.sequence, self.stream = {}, 0, identity
+            self._editions = {component: {} for component in self._plans}
 
     async def apply(self, batch: Sequence[FeedMessage]) -> None:
         """Make a batch durable, then searchable; it may hold what was applied before."""
@@ -108,27 +118,36 @@ class Catalogue:
         """The collections by name."""
         return self._collections
 
-    def get(self, name: str) -> Collection:
-        """Return a collection.
+    def editions(self, component: str) -> Mapping[str, Edition]:
+        """Return what a component that was added made of each collection, by the collection's name."""
+        return self._editions[component]
+
+    @property
+    def components(self) -> list[str]:
+        """Those that were added, the first one first."""
+        return list(self._plans)
+
+    def get(self, component: str, name: str) -> Edition:
+        """Return a component's edition of a collection.
 
         Raises:
             UnknownCollection: nothing was ever ingested under this name.
         """
-        found = self._collections.get(name)
+        found = self._editions[component].get(name)
         if found is None:
             raise UnknownCollection(name, tuple(sorted(self._collections)))
         return found
 
-    async def retrieve(self, request: RetrieveRequest, tenant: str) -> Retrieved:
+    async def retrieve(self, component: str, request: RetrieveRequest, tenant: str) -> Retrieved:
         """Answer a request in the search thread; raises what :func:`search.retrieve` and :meth:`get` do."""
-        collection = self.get(request.collection)
+        edition = self.get(component, request.collection)
         return await self._lanes.search(
-            retrieve, collection, request, tenant, self._stem, self._reply_bytes
+            retrieve, edition, request, tenant, self._stem, self._reply_bytes
         )
 
-    async def score(self, request: ScoreRequest) -> ScoreReply:
+    async def score(self, component: str, request: ScoreRequest) -> ScoreReply:
         """Score loose texts in the search thread; raises what :func:`scoring.score` does."""
-        return await self._lanes.search(score, request, self._plan, self._stem)
+        return await self._lanes.search(score, request, self._plans[component], self._stem)
 
     async def close(self) -> None:
         """Finish the batch that is being applied, save what no snapshot holds, then close the store."""
@@ -141,10 +160,26 @@ class Catalogue:
     async def _put(self, row: CollectionRow, changes: list[Change], sequence: int) -> None:
         collection = self._collections.get(row.name)
         if collection is None:
-            collection = Collection(row, self._plan, lambda slots: self._store.hits(row, slots))
+            collection = Collection(row, lambda slots: self._store.hits(row, slots))
+            for component in self._plans:
+                await self._edition(collection, component)
         collection.row = row
         for start in range(0, len(changes), _APPLY_CHUNK):
             part = changes[start : start + _APPLY_CHUNK]
             await self._lanes.search(collection.apply, part, sequence)
         self._collections = {**self._collections, row.name: collection}
         self.caretaker.changed(collection)
+
+    async def _edition(self, collection: Collection, component: str) -> Edition:
+        edition = Edition(collection, component, self._plans[component])
+        await self._lanes.search(collection.attach, edition)
+        self.caretaker.adopt(edition)
+        self._editions[component][collection.row.name] = edition
+        return edition
+
+    async def _remove(self, component: str) -> None:
+        async with self._changing:
+            del self._plans[component]
+            for edition in self._editions.pop(component).values():
+                self.caretaker.release(edition)
+                await self._lanes.search(edition.collection.detach, edition)

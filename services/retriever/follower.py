@@ -53,11 +53,14 @@ class Follower:
         RETRIEVER_SEQUENCE.set(self._catalogue.sequence)
         for name, collection in self._catalogue.collections.items():
             facts[f"passages.{name}"] = sizes[name]
-            facts[f"index.{name}"] = collection.index.kind
-            facts[f"nlist.{name}"] = collection.index.nlist
-            facts[f"imbalance.{name}"] = round(collection.imbalance, 3)
             facts[f"token_bytes.{name}"] = collection.token_bytes
             RETRIEVER_PASSAGES.labels(name).set(sizes[name])
+        for number, component in enumerate(self._catalogue.components):
+            for name, edition in self._catalogue.editions(component).items():
+                about = f"{name}.{component}" if number else name
+                facts[f"index.{about}"] = edition.kind
+                facts[f"nlist.{about}"] = edition.nlist
+                facts[f"imbalance.{about}"] = round(edition.imbalance, 3)
 
     async def _follow(self) -> None:
         while True:

@@ -4,14 +4,13 @@ They are asked again before a loaded index may serve, and catch what a checksum 
 are read, or answered, otherwise than when they were written.
 """
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
-from services.retriever.index import DenseIndex, Slots, Vectors
+from services.retriever.index import IvfLists, Slots, Vectors
 from services.retriever.visibility import VisibleSet
 
 QUERIES = 16
@@ -42,36 +41,40 @@ class GoldenSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Empty only for an index without passages."""
 
 
-def record(index: DenseIndex, slots: Slots, nprobe: int) -> GoldenSet:
-    """Ask the vectors of up to 16 of ``slots``, evenly spread, and write the answers down."""
-    spread = np.unique(np.linspace(0, max(len(slots) - 1, 0), QUERIES).astype(np.int64))
-    asked = slots[spread] if len(slots) else slots
+def record(lists: IvfLists, vectors: Vectors, nprobe: int) -> GoldenSet:
+    """Ask ``vectors`` and write the answers down."""
     queries = []
-    for vector in index.vectors(asked):
-        found = index.search(vector, _DEPTH, _everything(index), nprobe)
+    for vector in vectors:
+        found = lists.search(vector, _DEPTH, _everything(lists), nprobe)
         queries.append(GoldenQuery(vector.tolist(), found.slots.tolist(), found.cosines.tolist()))
     return GoldenSet(nprobe=nprobe, queries=queries)
 
 
-def passes(index: DenseIndex, golden: GoldenSet) -> bool:
-    """Return whether the index gives every answer again; equally near passages may change places."""
-    return all(_agrees(index, query, golden.nprobe) for query in golden.queries)
+def spread(slots: Slots) -> Slots:
+    """Return up to 16 of ``slots``, evenly spread."""
+    at = np.unique(np.linspace(0, max(len(slots) - 1, 0), QUERIES).astype(np.int64))
+    return slots[at] if len(slots) else slots
 
 
-def finds_itself(index: DenseIndex, slots: Sequence[int], nprobe: int) -> bool:
-    """Return whether stored vectors find a passage at cosine 1: for an index that was just built."""
-    for vector in index.vectors(np.asarray(slots, dtype=np.int64)):
-        found = index.search(vector, 1, _everything(index), nprobe)
+def passes(lists: IvfLists, golden: GoldenSet) -> bool:
+    """Return whether the lists give every answer again; equally near passages may change places."""
+    return all(_agrees(lists, query, golden.nprobe) for query in golden.queries)
+
+
+def finds_itself(lists: IvfLists, vectors: Vectors, nprobe: int) -> bool:
+    """Return whether vectors that the lists hold find one at cosine 1: for lists that were just built."""
+    for vector in vectors:
+        found = lists.search(vector, 1, _everything(lists), nprobe)
         if not len(found.slots) or abs(float(found.cosines[0]) - 1.0) > 10 * _TOLERANCE:
             return False
     return True
 
 
-def _agrees(index: DenseIndex, query: GoldenQuery, nprobe: int) -> bool:
+def _agrees(lists: IvfLists, query: GoldenQuery, nprobe: int) -> bool:
     vector: Vectors = np.array(query.vector, dtype=np.float32)
-    if vector.shape != (index.dimension,):
+    if vector.shape != (lists.dimension,):
         return False
-    found = index.search(vector, len(query.slots), _everything(index), nprobe)
+    found = lists.search(vector, len(query.slots), _everything(lists), nprobe)
     expected = np.array(query.cosines, dtype=np.float32)
     if found.cosines.shape != expected.shape:
         return False
@@ -85,5 +88,5 @@ def _agrees(index: DenseIndex, query: GoldenQuery, nprobe: int) -> bool:
     return not np.any(moved & ~tied)
 
 
-def _everything(index: DenseIndex) -> VisibleSet:
-    return VisibleSet(index.size, True, np.zeros(1, dtype=np.uint8))
+def _everything(lists: IvfLists) -> VisibleSet:
+    return VisibleSet(lists.entries, True, np.zeros(1, dtype=np.uint8))

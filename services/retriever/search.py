@@ -1,6 +1,6 @@
 """From a request to candidates: dense and lexical lists, fused, with the signals a reranker needs.
 
-Pure given the collection object. A tenant's visible set restricts both lists before they are made, and
+Pure given the edition. A tenant's visible set restricts both lists before they are made, and
 what comes out is checked once more against the stored owner.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.retriever import query
-from services.retriever.collection import Collection
+from services.retriever.edition import Edition
 from services.retriever.fusion import best_first, fuse
 from services.retriever.signals import late_interaction, signals
 from services.retriever.terms import Stem, terms
@@ -73,7 +73,7 @@ class _Clock:
 
 
 def retrieve(
-    collection: Collection, request: RetrieveRequest, tenant: str, stem: Stem, reply_bytes: int
+    edition: Edition, request: RetrieveRequest, tenant: str, stem: Stem, reply_bytes: int
 ) -> Retrieved:
     """Answer one request for ``tenant``; the passages of a reply stay below ``reply_bytes``.
 
@@ -83,6 +83,7 @@ def retrieve(
         InvalidMessage: they are not what they should be.
         ForeignPassage: the visible set was wrong; never seen, always checked.
     """
+    collection = edition.collection
     if request.namespace != collection.row.namespace:
         raise UnknownNamespace(request.namespace, (collection.row.namespace,))
     vector = query.unit_vector("query vector", request.vector, collection.row.dimension)
@@ -90,7 +91,7 @@ def retrieve(
     visible = collection.visible(tenant)
 
     clock = _Clock()
-    pool = _candidates(collection, request, vector, visible, stem, clock)
+    pool = _candidates(edition, request, vector, visible, stem, clock)
     best_cosine = float(pool.cosine.max(initial=-1.0))
     hits = collection.hits(pool.slots)
     _check_owners(hits, tenant)
@@ -115,29 +116,29 @@ def retrieve(
     reply = RetrieveReply(
         collection=request.collection, index=collection.version, hits=hits, signals=found
     )
-    low = collection.plan.low_cosine
+    low = edition.plan.low_cosine
     return Retrieved(reply, clock.took_s, _bad_events(len(hits), best_cosine, low, trimmed))
 
 
 def _candidates(
-    collection: Collection,
+    edition: Edition,
     request: RetrieveRequest,
     vector: NDArray[np.float32],
     visible: VisibleSet,
     stem: Stem,
     clock: _Clock,
 ) -> _Pool:
-    plan = collection.plan
+    plan = edition.plan
     depth = max(request.limit, plan.fusion.depth)
     nprobe = request.nprobe or plan.dense.nprobe
-    near = collection.nearest(vector, depth, visible, nprobe)
+    near = edition.nearest(vector, depth, visible, nprobe)
     clock.lap("dense")
-    match = collection.matches(terms(request.text, stem), depth, visible, near.slots)
+    match = edition.matches(terms(request.text, stem), depth, visible, near.slots)
     known = set(near.slots.tolist())
     added = np.array([slot not in known for slot in match.slots.tolist()], dtype=np.bool_)
     lexical_slots = match.slots[added]
     slots = np.concatenate([near.slots, lexical_slots])
-    cosine = np.concatenate([near.cosines, collection.vectors(lexical_slots) @ vector])
+    cosine = np.concatenate([near.cosines, edition.collection.vectors(lexical_slots) @ vector])
     bm25 = np.concatenate([match.others, match.scores[added]])
     pool = _Pool(slots, fuse(cosine, bm25, plan.fusion), cosine, bm25)
     clock.lap("lexical")

@@ -1,7 +1,8 @@
 """Index files on disk: written whole or not at all, and believed only after checksum, shape and golden queries.
 
-A snapshot saves training time, nothing else: whatever is wrong with one is counted and the index is built
-again from the store. Rows changed after a snapshot's sequence are brought up to date by the caller.
+A snapshot saves training time, nothing else, so only IVF lists have one: whatever is wrong with it is
+counted and they are trained again from the store. Rows changed after its sequence are brought up to date
+by the caller.
 """
 
 import os
@@ -15,7 +16,7 @@ import msgspec
 
 from services.retriever import golden
 from services.retriever.golden import GoldenSet
-from services.retriever.index import DenseIndex, UnreadableIndex, Vectors
+from services.retriever.index import IvfLists, UnreadableIndex, read_ivf
 from trimtab.artifacts.manifest import MANIFEST, ArtifactError, verify, write_manifest
 
 INDEX = "index.faiss"
@@ -53,13 +54,13 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """Stream sequence applied to the index."""
     slots: int
     """Vectors in the file."""
-    kind: str
-    """flat or ivf."""
+    component: str
+    """Retriever component that it belongs to."""
     nlist: int
-    """IVF lists; 0 for flat."""
+    """IVF lists."""
 
 
-def save(folder: Path, index: DenseIndex, header: Header, questions: GoldenSet) -> Path:
+def save(folder: Path, lists: IvfLists, header: Header, questions: GoldenSet) -> Path:
     """Write a snapshot below ``folder`` and remove older ones; return its folder.
 
     The files are flushed before a rename makes them visible: a crash leaves the old snapshot or the new one.
@@ -67,7 +68,7 @@ def save(folder: Path, index: DenseIndex, header: Header, questions: GoldenSet) 
     folder.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder))
     try:
-        index.write(partial / INDEX)
+        lists.write(partial / INDEX)
         (partial / GOLDEN).write_bytes(msgspec.json.encode(questions))
         write_manifest(
             partial,
@@ -100,15 +101,12 @@ def newest(folder: Path) -> Path | None:
     return max(whole, default=None)
 
 
-def load(
-    folder: Path, expected: Callable[[Header], bool], stored: Callable[[], Vectors]
-) -> tuple[DenseIndex, Header]:
+def load(folder: Path, expected: Callable[[Header], bool]) -> tuple[IvfLists, Header]:
     """Return the verified index of a snapshot.
 
     Args:
         folder: from :func:`newest`.
         expected: whether the header is of the store as it is now.
-        stored: gives the stored vectors by slot, the FLAT truth beside an IVF index.
 
     Raises:
         SnapshotRefused: a checksum, the shape, the store or a golden query does not fit.
@@ -122,12 +120,12 @@ def load(
     if not expected(header):
         raise SnapshotRefused(Cause.STORE)
     try:
-        index = DenseIndex.read(folder / INDEX, header.dimension, header.slots, stored)
+        lists = read_ivf(folder / INDEX, header.dimension, header.slots)
     except UnreadableIndex:
         raise SnapshotRefused(Cause.SHAPE) from None
-    if not golden.passes(index, questions):
+    if not golden.passes(lists, questions):
         raise SnapshotRefused(Cause.GOLDEN)
-    return index, header
+    return lists, header
 
 
 def _flush(path: Path) -> None:

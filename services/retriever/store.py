@@ -181,13 +181,12 @@ class Store:
         ).fetchone()
         return int(found[0])
 
-    def passages(self, collection: CollectionRow, after: int = -1) -> Iterator[StoredPassage]:
-        """Yield the passages of a collection changed after a sequence, by ascending slot."""
+    def passages(self, collection: CollectionRow) -> Iterator[StoredPassage]:
+        """Yield the passages of a collection by ascending slot."""
         cursor = self._write.execute(
             "SELECT p.row, p.sequence, p.hit, v.vector, v.tokens FROM passage p"
-            " JOIN vectors v ON v.row = p.row WHERE p.row >= ? AND p.row < ? AND p.sequence > ?"
-            " ORDER BY p.row",
-            (_row(collection.number, 0), _row(collection.number + 1, 0), after),
+            " JOIN vectors v ON v.row = p.row WHERE p.row >= ? AND p.row < ? ORDER BY p.row",
+            (_row(collection.number, 0), _row(collection.number + 1, 0)),
         )
         for row, sequence, hit, vector, tokens in cursor:
             yield StoredPassage(
@@ -198,18 +197,13 @@ class Store:
                 tokens,
             )
 
-    def vectors(self, collection: CollectionRow) -> NDArray[np.float32]:
-        """Return the vectors by slot, (greatest slot + 1, dimension); rows of unused slots are 0."""
+    def changed_since(self, collection: CollectionRow, sequence: int) -> NDArray[np.int64]:
+        """Return the slots whose passages changed after a sequence, ascending."""
         cursor = self._write.execute(
-            "SELECT row, vector FROM vectors WHERE row >= ? AND row < ? ORDER BY row",
-            (_row(collection.number, 0), _row(collection.number + 1, 0)),
+            "SELECT row FROM passage WHERE row >= ? AND row < ? AND sequence > ? ORDER BY row",
+            (_row(collection.number, 0), _row(collection.number + 1, 0), sequence),
         )
-        rows = cursor.fetchall()
-        size = _slot(rows[-1][0]) + 1 if rows else 0
-        matrix = np.zeros((size, collection.dimension), dtype=np.float32)
-        for row, vector in rows:
-            matrix[_slot(row)] = np.frombuffer(vector, dtype="<f4")
-        return matrix
+        return np.array([_slot(row) for (row,) in cursor], dtype=np.int64)
 
     def hits(self, collection: CollectionRow, slots: Sequence[int]) -> list[Hit]:
         """Return what a search returns for each slot, in order; every slot must be stored."""

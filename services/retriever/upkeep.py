@@ -4,6 +4,7 @@ Search never waits for any of these: dense results hold a new passage at once, i
 half a second, and what is slow is done rarely.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -63,6 +64,10 @@ class Condition:
         )
 
 
+Choose = Callable[[Condition, DensePlan], Chore | None]
+"""What to do now, of what one kind of caller cares about."""
+
+
 def next_chore(state: Condition, plan: DensePlan, now: float) -> Chore | None:
     """Return what to do now, the most visible first; None when everything can wait."""
     if _lexical_due_at(state) <= now:
@@ -103,7 +108,7 @@ def _lexical_due_at(state: Condition) -> float:
 
 
 def _snapshot_due_at(state: Condition) -> float:
-    if state.unsaved_since is None:
-        return float("inf")
+    if state.unsaved_since is None or state.nlist == 0:
+        return float("inf")  # FLAT is its vectors, and these are in the store
     latest = state.unsaved_since + max(_SNAPSHOT_LATEST_S, _SNAPSHOT_SHARE * state.save_took_s)
     return min(state.changed_at + _SNAPSHOT_QUIET_S, latest)

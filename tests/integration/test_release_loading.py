@@ -4,6 +4,8 @@ import asyncio
 import uuid
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 from nats.aio.client import Client as NatsClient
 
@@ -11,9 +13,14 @@ from services.controller.app import build as build_controller
 from services.controller.settings import ControllerSettings
 from services.reranker.app import build as build_reranker
 from services.reranker.settings import RerankerSettings
+from services.retriever.app import build as build_retriever
+from services.retriever.settings import RetrieverSettings
+from tests.unit.retriever import stream
+from tests.unit.retriever.corpora import PLAN, clustered
 from tests.workers import deployment, running
 from trimtab.bus.local_server import LocalServer
 from trimtab.client import Client
+from trimtab.contracts import subjects
 from trimtab.contracts.component import Release
 from trimtab.contracts.control import (
     Command,
@@ -29,11 +36,14 @@ from trimtab.worker.service import Worker
 pytestmark = pytest.mark.integration
 
 
-def release(name: str, rerank: str) -> Release:
+VECTORS = clustered(np.random.default_rng(3), 240, 12)
+
+
+def release(name: str, rerank: str = "mlp-full@1", retrieve: str = "hybrid@1") -> Release:
     return Release(
         name=name,
         encode="minilm-int8@1",
-        retrieve="hybrid@1",
+        retrieve=retrieve,
         rerank=rerank,
         map="safety-head@1",
         namespace="single_vector.minilm.384.v1",
@@ -64,6 +74,40 @@ async def test_a_created_release_is_loaded_beside_the_one_that_serves(
         await obeys(reranker, made.revision)
 
     assert set(reranker.identity.components) == {"mlp-full@1", "mlp-runbook4@1"}
+
+
+async def test_an_index_of_another_version_is_built_beside_the_one_that_serves_while_passages_arrive(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> None:
+    client, place = Client(connection), deployment(nats_server, tmp_path)
+    ivf = msgspec.structs.replace(
+        PLAN, dense=msgspec.structs.replace(PLAN.dense, flat_below=100, nprobe=64)
+    )
+    shipped = stream.component(tmp_path / "shipped", PLAN)
+    stream.component(shipped, ivf, version="2")
+    passages = [stream.message(f"p{n}", vector) for n, vector in enumerate(VECTORS)]
+    await stream.write(connection, passages[:200])
+    settings = RetrieverSettings(instance="retriever-1", shipped=shipped)
+    async with (
+        running(build_controller(place, ControllerSettings(instance="c-0"))),
+        running(build_retriever(place, settings)) as retriever,
+    ):
+        made = await steer(
+            client, CreateReleaseCommand(release=release("next", retrieve="hybrid@2"))
+        )
+        last = await stream.write(connection, passages[200:])
+        await obeys(retriever, made.revision)
+        await stream.applied(retriever, last)
+        answers = [
+            (await stream.ask(connection, vector, limit=3, subject=subjects.retrieve(component)))
+            for component in ("hybrid@1", "hybrid@2")
+            for vector in (VECTORS[7], VECTORS[230])
+        ]
+
+    assert set(retriever.identity.components) == {"hybrid@1", "hybrid@2"}
+    assert retriever.identity.facts["index.docs"] == "flat"
+    assert retriever.identity.facts["index.docs.hybrid@2"] == "ivf"
+    assert [answer.message.hits[0].id for answer in answers] == ["p7", "p230", "p7", "p230"]
 
 
 async def test_a_release_whose_component_nobody_has_is_refused_as_a_canary_and_harms_nobody(

@@ -16,6 +16,7 @@ import pytest
 from nats.aio.client import Client as NatsClient
 
 from services.retriever import follower
+from services.retriever.loading import snapshots_of
 from services.retriever.settings import RetrieverSettings
 from services.retriever.snapshot import INDEX
 from services.retriever.statefolder import StateInUse
@@ -167,18 +168,16 @@ async def test_a_collection_that_outgrows_flat_gets_an_ivf_index_while_it_is_sea
     assert found == [f"p{number}" for number in range(0, 300, 37)]
 
 
-@pytest.mark.parametrize("shape", ["flat", "ivf"])
 @pytest.mark.parametrize("damage", ["bit", "truncated", "manifest", "golden", "none"])
 async def test_a_damaged_snapshot_is_refused_counted_and_the_answers_are_right_all_the_same(
-    nats_server: LocalServer, connection: NatsClient, tmp_path: Path, shape: str, damage: str
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path, damage: str
 ) -> None:
-    plan = IVF_FROM_200 if shape == "ivf" else PLAN
-    shipped = stream.component(tmp_path / "shipped", plan)
+    shipped = stream.component(tmp_path / "shipped", IVF_FROM_200)
     await stream.write(connection, passages(0, 250))
     async with running(stream.worker(nats_server, tmp_path, shipped=shipped)):
         pass
     before = refused("checksum")
-    (snapshot,) = (tmp_path / "retriever" / "retriever-1" / "indexes" / "docs").iterdir()
+    (snapshot,) = snapshots_of(tmp_path / "retriever" / "retriever-1", "docs", "hybrid@1").iterdir()
     index = snapshot / INDEX
     data = bytearray(index.read_bytes())
     match damage:
@@ -195,7 +194,7 @@ async def test_a_damaged_snapshot_is_refused_counted_and_the_answers_are_right_a
             pass
 
     async with running(stream.worker(nats_server, tmp_path, shipped=shipped)) as worker:
-        assert worker.identity.facts["index.docs"] == shape
+        assert worker.identity.facts["index.docs"] == "ivf"
         for number in range(0, 250, 31):
             assert (await stream.found(connection, VECTORS[number], limit=1)) == [f"p{number}"]
 

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.retriever.collection import Change, Collection
-from services.retriever.index import extend_ivf, train_ivf
+from services.retriever.edition import Edition
+from services.retriever.index import train_ivf
 from services.retriever.lexical import LexicalIndex
 from services.retriever.passage import Passage
 from services.retriever.plan import DensePlan, FusionPlan, LexicalPlan, Plan
@@ -87,8 +88,8 @@ def build(
     tenants: Sequence[str] | None = None,
     plan: Plan = PLAN,
     with_tokens: bool = False,
-) -> tuple[Collection, list[StoredPassage]]:
-    """Return a collection of passages with these vectors, up to date, and the passages by slot."""
+) -> tuple[Edition, list[StoredPassage]]:
+    """Return an edition of passages with these vectors, up to date, and the passages by slot."""
     rng = np.random.default_rng(3)
     token_dimension = TOKEN_DIMENSION if with_tokens else 0
     row = CollectionRow(1, "docs", NAMESPACE, COMPONENT, vectors.shape[1], token_dimension)
@@ -107,10 +108,17 @@ def build(
         )
         for number, vector in enumerate(vectors)
     ]
-    collection = Collection(row, plan, lambda slots: [stored[slot].hit for slot in slots])
+    collection = Collection(row, lambda slots: [stored[slot].hit for slot in slots])
+    edition = attached(collection, plan)
     take_in(collection, stored)
-    refresh_lexical(collection)
-    return collection, stored
+    refresh_lexical(edition)
+    return edition, stored
+
+
+def attached(collection: Collection, plan: Plan, component: str = "hybrid@1") -> Edition:
+    edition = Edition(collection, component, plan)
+    collection.attach(edition)
+    return edition
 
 
 def take_in(collection: Collection, stored: Sequence[StoredPassage]) -> None:
@@ -119,17 +127,18 @@ def take_in(collection: Collection, stored: Sequence[StoredPassage]) -> None:
     collection.apply([Change.of(each, stem) for each in stored], sequence)
 
 
-def refresh_lexical(collection: Collection) -> None:
-    given = collection.lexical_input()
-    built = LexicalIndex(given.slots, given.documents, given.vocabulary, collection.plan.lexical)
-    collection.adopt_lexical(built, given.generation)
+def refresh_lexical(edition: Edition) -> None:
+    given = edition.collection.lexical_input()
+    built = LexicalIndex(given.slots, given.documents, given.vocabulary, edition.plan.lexical)
+    edition.adopt_lexical(built, given.generation)
 
 
-def train(collection: Collection, nlist: int) -> None:
-    sample, slots = collection.begin_training(nlist)
-    ivf = train_ivf(sample, nlist)
-    extend_ivf(ivf, collection.vectors(slots), slots)
-    collection.adopt_ivf(ivf)
+def train(edition: Edition, nlist: int) -> None:
+    edition.begin_lists()
+    slots = edition.collection.slots
+    lists = train_ivf(edition.sample(nlist), nlist)
+    lists.extend(edition.collection.vectors(slots), slots)
+    edition.adopt_lists(lists)
 
 
 def request(

@@ -86,6 +86,7 @@ async def ask(
     collection: str = "docs",
     namespace: str = NAMESPACE,
     limit: int = 10,
+    subject: str = RETRIEVE,
 ) -> Answer[RetrieveReply]:
     request = RetrieveRequest(
         collection=collection,
@@ -94,7 +95,7 @@ async def ask(
         vector=Matrix.of(vector.reshape(1, -1)),
         limit=limit,
     )
-    return await Caller(connection).call(RETRIEVE, request, RetrieveReply, context(tenant))
+    return await Caller(connection).call(subject, request, RetrieveReply, context(tenant))
 
 
 async def found(
@@ -117,10 +118,10 @@ def worker(
     return build(deployment(server, home), RetrieverSettings(instance=instance, shipped=shipped))
 
 
-def component(folder: Path, plan: Plan) -> Path:
-    """Write ``plan`` as ``hybrid@1`` below ``folder`` and return it: what a worker is given as shipped."""
-    made = folder / "hybrid@1"
+def component(folder: Path, plan: Plan, version: str = "1") -> Path:
+    """Write ``plan`` as ``hybrid@version`` below ``folder`` and return it: what is given as shipped."""
+    made = folder / f"hybrid@{version}"
     made.mkdir(parents=True)
     (made / FILE).write_bytes(msgspec.json.encode(plan))
-    write_manifest(made, name="hybrid", version="1", kind="retriever")
+    write_manifest(made, name="hybrid", version=version, kind="retriever")
     return folder

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.retriever import index as index_module
+from services.retriever import visibility as visibility_module
+from services.retriever.edition import Edition
 from services.retriever.fusion import blend
 from services.retriever.maxsim import maxsim
 from services.retriever.search import (
@@ -41,18 +42,18 @@ BYTES = 700_000
 WORDS = ["copy", "tree", "socket", "thread", "parse", "json", "queue", "signal"]
 
 
-def ask(collection: object, asked: RetrieveRequest, tenant: str = "public") -> Retrieved:
-    return retrieve(collection, asked, tenant, STEM, BYTES)  # type: ignore[arg-type]
+def ask(edition: Edition, asked: RetrieveRequest, tenant: str = "public") -> Retrieved:
+    return retrieve(edition, asked, tenant, STEM, BYTES)
 
 
 def test_signals_are_those_of_the_candidates_in_their_order() -> None:
     rng = np.random.default_rng(0)
     vectors = clustered(rng, 120, 12)
     texts = [f"{WORDS[i % 8]} {WORDS[(i * 3) % 8]} passage" for i in range(120)]
-    collection, stored = build(vectors, texts=texts, with_tokens=True)
+    edition, stored = build(vectors, texts=texts, with_tokens=True)
     query, query_tokens = clustered(rng, 1, 1)[0], token_rows(rng, 6)
 
-    found = ask(collection, request(query, text="copy json", limit=20, tokens=query_tokens)).reply
+    found = ask(edition, request(query, text="copy json", limit=20, tokens=query_tokens)).reply
 
     slots = [int(hit.id[1:]) for hit in found.hits]
     signals = found.signals
@@ -84,9 +85,9 @@ def test_a_passage_found_by_its_words_alone_is_a_candidate_with_its_true_cosine(
     query = unit(rng, 1)[0]
     outside = int(np.argsort(-(vectors @ query))[100])  # the dense list holds 60
     texts[outside] = "use shutil.copytree here"
-    collection, _ = build(vectors, texts=texts)
+    edition, _ = build(vectors, texts=texts)
 
-    found = ask(collection, request(query, text="shutil.copytree", limit=60)).reply
+    found = ask(edition, request(query, text="shutil.copytree", limit=60)).reply
 
     assert f"p{outside}" in [hit.id for hit in found.hits]
     assert found.signals is not None
@@ -97,10 +98,10 @@ def test_a_passage_found_by_its_words_alone_is_a_candidate_with_its_true_cosine(
 def test_without_words_the_order_is_that_of_the_cosine() -> None:
     rng = np.random.default_rng(2)
     vectors = clustered(rng, 100, 10)
-    collection, _ = build(vectors)
+    edition, _ = build(vectors)
     query = unit(rng, 1)[0]
 
-    found = ask(collection, request(query, limit=15)).reply
+    found = ask(edition, request(query, limit=15)).reply
 
     assert [int(hit.id[1:]) for hit in found.hits] == np.argsort(-(vectors @ query))[:15].tolist()
 
@@ -121,9 +122,9 @@ def test_no_token_vectors_means_no_maxsim() -> None:
 
 def test_an_empty_pool_is_a_reply_and_a_bad_event() -> None:
     vectors = clustered(np.random.default_rng(5), 10, 2)
-    collection, _ = build(vectors, tenants=["acme"] * 10)
+    edition, _ = build(vectors, tenants=["acme"] * 10)
 
-    found = ask(collection, request(vectors[0]), tenant="globex")
+    found = ask(edition, request(vectors[0]), tenant="globex")
 
     assert found.reply.hits == []
     assert found.reply.signals is None
@@ -132,19 +133,19 @@ def test_an_empty_pool_is_a_reply_and_a_bad_event() -> None:
 
 def test_nothing_near_is_a_bad_event() -> None:
     vectors = clustered(np.random.default_rng(6), 30, 1)
-    collection, _ = build(vectors)
+    edition, _ = build(vectors)
 
-    assert ask(collection, request(-vectors[0])).bad == (LOW_COSINE,)
-    assert ask(collection, request(vectors[0])).bad == ()
+    assert ask(edition, request(-vectors[0])).bad == (LOW_COSINE,)
+    assert ask(edition, request(vectors[0])).bad == ()
 
 
 def test_a_reply_that_would_be_too_large_keeps_the_best_and_says_so() -> None:
     vectors = clustered(np.random.default_rng(7), 40, 4)
-    collection, _ = build(vectors, texts=["x" * 1000] * 40)
+    edition, _ = build(vectors, texts=["x" * 1000] * 40)
     asked = request(vectors[0], limit=30)
-    full = retrieve(collection, asked, "public", STEM, BYTES).reply
+    full = retrieve(edition, asked, "public", STEM, BYTES).reply
 
-    trimmed = retrieve(collection, asked, "public", STEM, 10_000)
+    trimmed = retrieve(edition, asked, "public", STEM, 10_000)
 
     kept = len(trimmed.reply.hits)
     assert 0 < kept < 30
@@ -158,29 +159,29 @@ def test_a_reply_that_would_be_too_large_keeps_the_best_and_says_so() -> None:
 def test_a_vector_of_another_space_or_shape_is_a_typed_error() -> None:
     rng = np.random.default_rng(8)
     vectors = clustered(rng, 20, 4)
-    collection, _ = build(vectors, with_tokens=True)
+    edition, _ = build(vectors, with_tokens=True)
 
     with pytest.raises(UnknownNamespace, match=r"single_vector\.test"):
-        ask(collection, request(vectors[0], namespace="single_vector.other.16.v1"))
+        ask(edition, request(vectors[0], namespace="single_vector.other.16.v1"))
     with pytest.raises(DimensionMismatch, match="expected 16"):
-        ask(collection, request(unit(rng, 1, 24)[0]))
+        ask(edition, request(unit(rng, 1, 24)[0]))
     with pytest.raises(InvalidMessage, match="unit length"):
-        ask(collection, request(vectors[0] * 3))
+        ask(edition, request(vectors[0] * 3))
     wide = np.rint(unit(rng, 3, 2 * TOKEN_DIMENSION) * 127).astype(np.int8)
     with pytest.raises(DimensionMismatch, match="query token vectors"):
-        ask(collection, request(vectors[0], tokens=wide))
+        ask(edition, request(vectors[0], tokens=wide))
 
 
 def test_a_passage_of_another_tenant_is_stopped_even_if_the_visible_set_were_wrong(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     vectors = clustered(np.random.default_rng(9), 20, 2)
-    collection, _ = build(vectors, tenants=["acme"] * 20)
-    wrong = collection.visible("acme")
-    monkeypatch.setattr(collection, "visible", lambda tenant: wrong)
+    edition, _ = build(vectors, tenants=["acme"] * 20)
+    wrong = edition.collection.visible("acme")
+    monkeypatch.setattr(edition.collection, "visible", lambda tenant: wrong)
 
     with pytest.raises(ForeignPassage):
-        ask(collection, request(vectors[0]), tenant="globex")
+        ask(edition, request(vectors[0]), tenant="globex")
 
 
 @settings(max_examples=60, deadline=None)
@@ -213,14 +214,14 @@ def test_no_other_tenants_passage_ever_comes_out_and_the_pool_is_full(
     fusion = msgspec.structs.replace(PLAN.fusion, lexical_weight=lexical_weight)
     plan = msgspec.structs.replace(PLAN, fusion=fusion)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index_module, "EXACT_BELOW", exact_below)
-        collection, _ = build(vectors, texts=texts, tenants=tenants, plan=plan)
+        patch.setattr(visibility_module, "EXACT_BELOW", exact_below)
+        edition, _ = build(vectors, texts=texts, tenants=tenants, plan=plan)
         if with_ivf:
-            train(collection, nlist=max(1, len(tenants) // 4))
+            train(edition, nlist=max(1, len(tenants) // 4))
         for tenant in ("acme", "globex", "unknown"):
             query = unit(rng, 1, DIMENSION)[0]
             asked = request(query, text=" ".join(words), limit=limit, nprobe=1)
-            found = ask(collection, asked, tenant).reply
+            found = ask(edition, asked, tenant).reply
             allowed = sum(owner in (tenant, "public") for owner in tenants)
 
             assert {hit.tenant for hit in found.hits} <= {tenant, "public"}
@@ -230,12 +231,12 @@ def test_no_other_tenants_passage_ever_comes_out_and_the_pool_is_full(
 
 def test_a_replaced_passage_is_found_by_its_new_words_once_the_index_is_refreshed() -> None:
     vectors = clustered(np.random.default_rng(10), 30, 3)
-    collection, stored = build(vectors, texts=["old words"] * 30)
+    edition, stored = build(vectors, texts=["old words"] * 30)
     stored[4] = StoredPassage(4, 31, passage(4, vectors[4], text="brandnew").hit, vectors[4], b"")
-    take_in(collection, stored[4:5])
-    refresh_lexical(collection)
+    take_in(edition.collection, stored[4:5])
+    refresh_lexical(edition)
 
-    found = ask(collection, request(vectors[9], text="brandnew", limit=3)).reply
+    found = ask(edition, request(vectors[9], text="brandnew", limit=3)).reply
     assert found.signals is not None
     by_id = {
         hit.id: score for hit, score in zip(found.hits, found.signals.bm25.array()[0], strict=True)

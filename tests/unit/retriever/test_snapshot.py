@@ -6,9 +6,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from services.retriever import golden, snapshot
-from services.retriever.index import DenseIndex, extend_ivf, nlist_for, train_ivf
+from services.retriever.index import IvfLists, nlist_for, train_ivf
 from services.retriever.snapshot import Cause, Header, SnapshotRefused
 from tests.unit.retriever.corpora import DIMENSION, clustered
 from trimtab.artifacts.manifest import write_manifest
@@ -17,35 +18,35 @@ VECTORS = clustered(np.random.default_rng(0), 400, 12)
 SLOTS = np.arange(400, dtype=np.int64)
 
 
-def make(shape: str) -> DenseIndex:
-    index = DenseIndex(DIMENSION)
-    index.put(SLOTS, VECTORS)
-    if shape == "ivf":
-        ivf = train_ivf(VECTORS, nlist_for(400))
-        extend_ivf(ivf, VECTORS, SLOTS)
-        index.adopt(ivf, SLOTS[:0])
-    return index
+def make(vectors: NDArray[np.float32] = VECTORS) -> IvfLists:
+    lists = train_ivf(vectors, nlist_for(400))
+    lists.extend(vectors, SLOTS)
+    return lists
 
 
-def header(index: DenseIndex, sequence: int = 400) -> Header:
+def asked(vectors: NDArray[np.float32] = VECTORS) -> NDArray[np.float32]:
+    return vectors[golden.spread(SLOTS)]
+
+
+def header(lists: IvfLists, sequence: int = 400) -> Header:
     return Header(
         store="s1",
         collection="docs",
+        component="hybrid@1",
         dimension=DIMENSION,
         sequence=sequence,
-        slots=index.entries,
-        kind=index.kind,
-        nlist=index.nlist,
+        slots=lists.entries,
+        nlist=lists.nlist,
     )
 
 
-def save(folder: Path, index: DenseIndex, sequence: int = 400) -> Path:
-    questions = golden.record(index, SLOTS, nprobe=4)
-    return snapshot.save(folder, index, header(index, sequence), questions)
+def save(folder: Path, lists: IvfLists, sequence: int = 400) -> Path:
+    questions = golden.record(lists, asked(), nprobe=4)
+    return snapshot.save(folder, lists, header(lists, sequence), questions)
 
 
-def load(folder: Path) -> tuple[DenseIndex, Header]:
-    return snapshot.load(folder, lambda found: found.store == "s1", lambda: VECTORS)
+def load(folder: Path) -> tuple[IvfLists, Header]:
+    return snapshot.load(folder, lambda found: found.store == "s1")
 
 
 def cause_of(folder: Path) -> Cause:
@@ -66,27 +67,20 @@ def rehash(folder: Path) -> None:
     )
 
 
-both = pytest.mark.parametrize("shape", ["flat", "ivf"])
-
-
-@both
-def test_what_was_saved_is_loaded_with_its_header(shape: str, tmp_path: Path) -> None:
-    index = make(shape)
-    saved = save(tmp_path / "docs", index)
+def test_what_was_saved_is_loaded_with_its_header(tmp_path: Path) -> None:
+    lists = make()
+    saved = save(tmp_path / "docs", lists)
 
     loaded, found = load(saved)
 
     assert snapshot.newest(tmp_path / "docs") == saved
-    assert found == header(index)
-    assert (loaded.kind, loaded.entries, loaded.size) == (shape, 400, 400)
-    assert np.array_equal(loaded.vectors(SLOTS), VECTORS)
+    assert found == header(lists)
+    assert (loaded.dimension, loaded.entries, loaded.nlist) == (DIMENSION, 400, lists.nlist)
+    assert golden.finds_itself(loaded, VECTORS, nprobe=1)
 
 
-@both
-def test_every_flipped_bit_of_the_index_is_caught_by_the_checksum(
-    shape: str, tmp_path: Path
-) -> None:
-    saved = save(tmp_path, make(shape))
+def test_every_flipped_bit_of_the_index_is_caught_by_the_checksum(tmp_path: Path) -> None:
+    saved = save(tmp_path, make())
     path = saved / snapshot.INDEX
     data = bytearray(path.read_bytes())
     rng = np.random.default_rng(1)
@@ -99,11 +93,10 @@ def test_every_flipped_bit_of_the_index_is_caught_by_the_checksum(
         data[at] ^= bit
 
 
-@both
 def test_wrong_numbers_under_a_right_checksum_are_caught_by_the_golden_queries(
-    shape: str, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    saved = save(tmp_path, make(shape))
+    saved = save(tmp_path, make())
     path = saved / snapshot.INDEX
     data = bytearray(path.read_bytes())
     at = data.rindex(VECTORS[0].tobytes())
@@ -114,11 +107,8 @@ def test_wrong_numbers_under_a_right_checksum_are_caught_by_the_golden_queries(
     assert cause_of(saved) is Cause.GOLDEN
 
 
-@both
-def test_half_an_index_under_a_right_checksum_is_caught_by_its_shape(
-    shape: str, tmp_path: Path
-) -> None:
-    saved = save(tmp_path, make(shape))
+def test_half_an_index_under_a_right_checksum_is_caught_by_its_shape(tmp_path: Path) -> None:
+    saved = save(tmp_path, make())
     path = saved / snapshot.INDEX
     path.write_bytes(path.read_bytes()[:-64])
     rehash(saved)
@@ -127,23 +117,23 @@ def test_half_an_index_under_a_right_checksum_is_caught_by_its_shape(
 
 
 def test_a_snapshot_of_another_store_is_refused(tmp_path: Path) -> None:
-    index = make("flat")
+    index = make()
     foreign = msgspec.structs.replace(header(index), store="s2")
-    saved = snapshot.save(tmp_path, index, foreign, golden.record(index, SLOTS, 4))
+    saved = snapshot.save(tmp_path, index, foreign, golden.record(index, asked(), 4))
 
     assert cause_of(saved) is Cause.STORE
 
 
 @pytest.mark.parametrize("name", ["manifest.json", snapshot.GOLDEN, snapshot.INDEX])
 def test_a_missing_file_is_refused(name: str, tmp_path: Path) -> None:
-    saved = save(tmp_path, make("flat"))
+    saved = save(tmp_path, make())
     (saved / name).unlink()
 
     assert cause_of(saved) is Cause.CHECKSUM
 
 
 def test_a_newer_snapshot_replaces_the_older_one(tmp_path: Path) -> None:
-    index = make("flat")
+    index = make()
     save(tmp_path, index, sequence=10)
     newer = save(tmp_path, index, sequence=20)
 
@@ -154,7 +144,7 @@ def test_a_newer_snapshot_replaces_the_older_one(tmp_path: Path) -> None:
 def test_a_snapshot_that_was_not_finished_is_not_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index = make("flat")
+    index = make()
     old = save(tmp_path, index, sequence=10)
 
     def full(*_: object, **__: object) -> None:
@@ -171,30 +161,20 @@ def test_a_snapshot_that_was_not_finished_is_not_seen(
 
 
 def test_golden_queries_allow_equal_passages_to_change_places() -> None:
-    index = DenseIndex(DIMENSION)
-    index.put(SLOTS, np.repeat(VECTORS[:8], 50, axis=0))
-    questions = golden.record(index, SLOTS, nprobe=1)
+    vectors = np.repeat(VECTORS[:8], 50, axis=0)
+    lists = make(vectors)
+    questions = golden.record(lists, asked(vectors), nprobe=1)
     swapped = [
         golden.GoldenQuery(query.vector, list(reversed(query.slots)), query.cosines)
         for query in questions.queries
     ]
 
-    assert golden.passes(index, golden.GoldenSet(nprobe=1, queries=swapped))
+    assert golden.passes(lists, golden.GoldenSet(nprobe=1, queries=swapped))
 
 
-def test_golden_queries_of_an_empty_index_are_none_and_pass() -> None:
-    index = DenseIndex(DIMENSION)
-    questions = golden.record(index, SLOTS[:0], nprobe=1)
+def test_freshly_built_lists_find_their_own_vectors() -> None:
+    lists = make()
 
-    assert questions.queries == []
-    assert golden.passes(index, questions)
-    assert golden.finds_itself(index, [], nprobe=1)
-
-
-@both
-def test_a_freshly_built_index_finds_its_own_vectors(shape: str) -> None:
-    index = make(shape)
-
-    assert golden.finds_itself(index, [0, 200, 399], nprobe=1)
-    index.put(np.array([200]), np.zeros((1, DIMENSION), dtype=np.float32))
-    assert not golden.finds_itself(index, [0, 200, 399], nprobe=1)
+    assert golden.finds_itself(lists, asked(), nprobe=1)
+    lists.replace(np.zeros((1, DIMENSION), dtype=np.float32), SLOTS[:1])
+    assert not golden.finds_itself(lists, asked(), nprobe=1)

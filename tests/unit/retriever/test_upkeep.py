@@ -1,5 +1,6 @@
 """When BM25, IVF and snapshots are due: a table over time, no clock."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -55,7 +56,7 @@ def test_ivf_is_built_when_the_collection_outgrows_its_index(
 
 
 def test_a_snapshot_waits_for_quiet_but_not_for_ever() -> None:
-    state = replace(SETTLED, unsaved_since=100.0, changed_at=100.0)
+    state = replace(SETTLED, nlist=22, unsaved_since=100.0, changed_at=100.0)
 
     assert next_chore(state, DENSE, now=104.9) is None
     assert next_chore(state, DENSE, now=105.0) is Chore.SNAPSHOT
@@ -65,8 +66,15 @@ def test_a_snapshot_waits_for_quiet_but_not_for_ever() -> None:
     assert due_in(busy, DENSE, now=150.0) == pytest.approx(10.0)
 
 
+def test_without_lists_there_is_nothing_to_save() -> None:
+    state = replace(SETTLED, unsaved_since=100.0, changed_at=100.0)
+
+    assert next_chore(state, DENSE, now=1e6) is None
+    assert math.isinf(due_in(state, DENSE, now=1e6))
+
+
 def test_a_slow_snapshot_of_a_busy_collection_is_rare() -> None:
-    state = replace(SETTLED, unsaved_since=100.0, changed_at=399.0, save_took_s=20.0)
+    state = replace(SETTLED, nlist=22, unsaved_since=100.0, changed_at=399.0, save_took_s=20.0)
 
     assert next_chore(state, DENSE, now=400.0) is None
     assert next_chore(state, DENSE, now=500.0) is Chore.SNAPSHOT
