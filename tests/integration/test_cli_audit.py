@@ -18,14 +18,28 @@ from nats.aio.client import Client as NatsClient
 from trimtab.audit.chain import entry_hash
 from trimtab.audit.ledger import Act, Ledger, audit_stream, keep_checkpoint, signing_key
 from trimtab.bus.local_server import LocalServer
-from trimtab.contracts.audit import GENESIS, AuditEntry
-from trimtab.contracts.message import encode
+from trimtab.contracts.audit import GENESIS, AuditEntry, Checkpoint
+from trimtab.contracts.message import decode, encode
 from trimtab.contracts.subjects import AUDIT, AUDIT_STREAM
+from trimtab.supervisor import ports
 
 pytestmark = pytest.mark.integration
 
 LENGTH = 6
 Entries = list[AuditEntry]
+
+
+def trimtab(*words: str, url: str, home: Path) -> tuple[int, Any]:
+    """Run a command as people do; return its exit code and what it printed as JSON."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("trimtab"), *words, "--nats", url, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TRIMTAB_HOME": str(home)},
+    )
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
 
 
 @dataclass(frozen=True)
@@ -42,19 +56,14 @@ class Recorded:
         return self.home / "audit" / "checkpoints"
 
     def trimtab(self, *words: str) -> tuple[int, Any]:
-        done = subprocess.run(
-            [Path(sys.executable).with_name("trimtab"), *words, "--nats", self.url, "--json"],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "TRIMTAB_HOME": str(self.home)},
-        )
-        assert done.stdout, done.stderr
-        return done.returncode, json.loads(done.stdout)
+        return trimtab(*words, url=self.url, home=self.home)
 
     def unsigned(self) -> tuple[int, list[dict[str, Any]]]:
         """Verify without any checkpoint."""
-        code, found = self.trimtab("audit", "verify", "--checkpoints", str(self.home / "none"))
+        none = self.home / "none"
+        none.touch()
+        code, found = self.trimtab("audit", "verify", "--checkpoints", str(none))
+        assert found["checkpoints"] == 0
         return code, found["faults"]
 
     def signed(self) -> tuple[int, list[dict[str, Any]]]:
@@ -214,3 +223,38 @@ async def test_tail_and_export_show_what_is_stored_also_when_it_was_tampered_wit
     assert tail[0]["actor"] == "mallory"
     lines = file.read_bytes().splitlines()
     assert [msgspec.json.decode(line, type=AuditEntry) for line in lines] == tampered
+
+
+async def test_a_checkpoint_that_was_edited_is_a_fault_and_one_that_is_none_an_error(
+    recorded: Recorded,
+) -> None:
+    point = decode(Checkpoint, bytes.fromhex(recorded.checkpoints.read_text()))
+    forged = msgspec.structs.replace(point, number=LENGTH - 1)
+    recorded.checkpoints.write_text(encode(forged).hex() + "\n")
+    code, faults = recorded.signed()
+    assert (code, [fault["number"] for fault in faults]) == (1, [LENGTH - 1])
+    assert "signature is wrong" in faults[0]["problem"]
+
+    recorded.checkpoints.write_text("nothing of the kind\n")
+    code, said = recorded.trimtab("audit", "verify")
+    assert code == 1
+    assert "not hex" in said["error"]["problem"]
+
+
+async def test_naming_a_checkpoints_file_that_is_not_there_is_refused(recorded: Recorded) -> None:
+    await recorded.rewrite(the_last_two_left_out(recorded.entries))
+
+    code, said = recorded.trimtab("audit", "verify", "--checkpoints", str(recorded.home / "gone"))
+
+    assert code == 2
+    assert "no file" in said["error"]["problem"]
+
+
+@pytest.mark.parametrize("words", [("tail",), ("verify",), ("export", os.devnull)])
+def test_an_audit_that_nobody_serves_is_unreachable(words: tuple[str, ...], tmp_path: Path) -> None:
+    url = f"nats://{ports.HOST}:{ports.free_port()}"
+
+    code, said = trimtab("audit", *words, url=url, home=tmp_path)
+
+    assert code == 3
+    assert "does not answer" in said["error"]["problem"]

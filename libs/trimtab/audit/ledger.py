@@ -20,7 +20,7 @@ from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 
 from trimtab.audit.chain import entry_hash, sign
 from trimtab.contracts.audit import GENESIS, AuditEntry, AuditOutcome, Checkpoint
-from trimtab.contracts.errors import BusUnavailable
+from trimtab.contracts.errors import BusUnavailable, InvalidMessage
 from trimtab.contracts.message import decode, encode
 from trimtab.contracts.subjects import AUDIT, AUDIT_STREAM
 
@@ -163,10 +163,18 @@ async def keep_checkpoint(ledger: Ledger, key: SigningKey, path: Path) -> Checkp
 
 
 def read_checkpoints(path: Path) -> list[Checkpoint]:
-    """Return the checkpoints of a file; none when there is no file."""
+    """Return the checkpoints of a file; none when there is no file.
+
+    Raises:
+        InvalidMessage: a line of it is none.
+    """
     if not path.is_file():
         return []
-    return [decode(Checkpoint, bytes.fromhex(line)) for line in path.read_text().split()]
+    try:
+        lines = [bytes.fromhex(line) for line in path.read_text().split()]
+    except ValueError:
+        raise InvalidMessage("checkpoint", "a line is not hex; restore the file") from None
+    return [decode(Checkpoint, line) for line in lines]
 
 
 def _append_line(path: Path, point: Checkpoint) -> None:

@@ -13,7 +13,7 @@ from trimtab.audit.ledger import Ledger, read_checkpoints
 from trimtab.cli import options
 from trimtab.cli.address import nats_url
 from trimtab.cli.exitcode import ExitCode
-from trimtab.cli.failure import guarded
+from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.link import reach
 from trimtab.cli.output import print_json, stdout
 from trimtab.cli.steering import reached, show_convergence
@@ -61,6 +61,10 @@ def verify_audit(
     as_json: options.Json = False,
 ) -> None:
     """Check the hash chain and the signed checkpoints; ends 1 when anything is wrong."""
+    if checkpoints is not None and not checkpoints.is_file():
+        # Without it a truncated audit would pass: nobody who names a file means that.
+        problem = f"{checkpoints} is no file"
+        raise Failure(problem, "name the file with the checkpoints", ExitCode.USAGE)
     points = read_checkpoints(checkpoints or Home.find().root / "audit" / "checkpoints")
     entries = _entries(nats, nkey_seed)
     faults = verify(entries, points)
