@@ -1,8 +1,10 @@
 """Wiring of the encoder: settings -> component or vLLM server -> endpoint."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from services.encoder.backend import EncoderBackend
@@ -17,6 +19,8 @@ from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
 from trimtab.contracts.encode import EncodeRequest
 from trimtab.contracts.samples import Readiness
+from trimtab.control.effective import chosen
+from trimtab.control.feed import ControlFeed
 from trimtab.worker.service import Worker
 from trimtab.worker.settings import DeploymentSettings
 
@@ -60,7 +64,8 @@ class _Wiring:
         backend, content_hash = await self._backend(worker, reference)
         proof = await asyncio.to_thread(prove, backend)
         cache = TextCache(self.settings.cache_entries, self.settings.cache_mb << 20)
-        encoder = Encoder(reference, content_hash, backend, cache, worker.sampler)
+        chosen_texts = partial(batch_texts, worker.controls)
+        encoder = Encoder(reference, content_hash, backend, cache, worker.sampler, chosen_texts)
         encoder.batcher.start()
         self.encoders.append(encoder)
         worker.identity.facts.update(
@@ -96,6 +101,15 @@ class _Wiring:
         )
         component = await asyncio.to_thread(open_component, folder, self.settings.threads)
         return component, manifest.hash
+
+
+def batch_texts(feed: ControlFeed) -> int | None:
+    """Return the most texts per model call that an operator or the stable release chose; None: nobody did."""
+    controls = feed.current
+    if controls is None:
+        return None
+    found = chosen(controls, "encoder.batch_texts", controls.release, now=time.time())
+    return None if found is None else int(found)
 
 
 def _reporter(worker: Worker) -> Callable[[str], None]:

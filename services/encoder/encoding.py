@@ -1,12 +1,12 @@
 """Answers encode requests: from the cache, else from the model, never with a vector off unit length."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
-from services.encoder.backend import EncoderBackend
+from services.encoder.backend import BatchLimits, EncoderBackend
 from services.encoder.cache import EncodedText, TextCache, cache_key
 from services.encoder.compute import Job, Result, compute, slices
 from services.encoder.probe import off_unit, row_norms
@@ -51,6 +51,8 @@ class Encoder:
     """What was computed before."""
     sampler: Sampler
     """Learns bad events and facts."""
+    batch_texts: Callable[[], int | None] = lambda: None
+    """Most texts per model call that an operator chose; None leaves it to the model's own limits."""
     batcher: "Batcher[Job, list[Result]]" = field(init=False)
 
     def __post_init__(self) -> None:
@@ -120,13 +122,19 @@ class Encoder:
         indexes = [keys.index(key) for key in unknown]
         costs = [self._cost(request.texts[index]) for index in indexes]
         rows: list[EncodedText] = []
-        for part in slices(costs, self.backend.limits):
+        limits = self._limits()
+        self.batcher.max_items = limits.texts
+        for part in slices(costs, limits):
             if (remaining_ms := context.remaining_ms()) <= 0:
                 raise DeadlineExceeded(ENDPOINT, remaining_ms)
             texts = tuple(request.texts[index] for index in indexes[part])
             job = Job(texts, tuple(indexes[part]), request.overflow, request.tokens)
             rows += _accepted(await self.batcher.submit(job, sum(costs[part])))
         return dict(zip(unknown, rows, strict=True))
+
+    def _limits(self) -> BatchLimits:
+        texts, own = self.batch_texts(), self.backend.limits
+        return own if texts is None else BatchLimits(texts, own.tokens)
 
     def _cost(self, text: str) -> int:
         return min(len(text) // _CHARS_PER_TOKEN + 2, self.backend.max_tokens)

@@ -23,7 +23,7 @@ from services.gateway.bodies import (
     RerankBody,
 )
 from services.gateway.embedding import embed
-from services.gateway.exchange import Exchange, json_response, request_id_of
+from services.gateway.exchange import TENANT, Exchange, json_response, request_id_of
 from services.gateway.health import Health
 from services.gateway.intake import Intake
 from services.gateway.pipeline import Pipeline
@@ -34,6 +34,7 @@ from services.gateway.summary import summarise
 from trimtab.contracts.documents import PutDocuments, PutReply
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.pipeline import MapBatchCall, MapCall, SearchReply, SearchRequest
+from trimtab.contracts.retrieve import PUBLIC_TENANT
 from trimtab.telemetry.metrics import REGISTRY
 
 HealthCheck = Callable[[], Awaitable[Health]]
@@ -62,7 +63,7 @@ class Facade:
             request,
             "search",
             SearchRequest,
-            self._settings.search_budget_ms,
+            self._budget_ms(request),
             self._pipeline.search,
         )
 
@@ -74,7 +75,7 @@ class Facade:
             return MapResult.of(answer.request_id, answer.release, answer.answer, answer.timing_ms)
 
         return await self._exchange.answer(
-            request, "map", MapBody, self._settings.search_budget_ms, handle
+            request, "map", MapBody, self._budget_ms(request), handle
         )
 
     async def map_batch(self, request: Request) -> Response:
@@ -95,7 +96,7 @@ class Facade:
             )
 
         return await self._exchange.answer(
-            request, "map_batch", MapBatchBody, self._settings.search_budget_ms, handle
+            request, "map_batch", MapBatchBody, self._budget_ms(request), handle
         )
 
     async def embeddings(self, request: Request) -> Response:
@@ -150,6 +151,11 @@ class Facade:
     async def metrics_summary(self, _request: Request) -> Response:
         """Metrics of this process as JSON."""
         return Response(orjson.dumps(summarise(REGISTRY)), media_type="application/json")
+
+    def _budget_ms(self, request: Request) -> int:
+        """Deadline of a search or map that names none: what an operator set, else this process's setting."""
+        tenant = request.headers.get(TENANT, PUBLIC_TENANT)
+        return self._pipeline.budget_ms(tenant, self._settings.search_budget_ms)
 
 
 def application(facade: Facade, version: str) -> FastAPI:

@@ -39,7 +39,7 @@ from trimtab.contracts.rerank import RerankRequest
 from trimtab.contracts.retrieve import Hit, RetrieveReply, RetrieveRequest
 from trimtab.contracts.tensor import Matrix
 from trimtab.control.assignment import bucket_of, role_of, unit_of
-from trimtab.control.effective import routing
+from trimtab.control.effective import chosen, routing
 from trimtab.control.feed import ControlFeed
 from trimtab.worker.sampler import Sampler
 
@@ -76,6 +76,16 @@ class Pipeline:
         if not stages.in_force().open:
             raise Disabled("the pipeline")
         return stages
+
+    def budget_ms(self, tenant: str, otherwise: int) -> int:
+        """Return the deadline of a request that names none; it is decided before a release is chosen."""
+        controls = self.feed.current
+        if controls is None:
+            return otherwise
+        now = time.time()
+        name = "gateway.search_budget_ms"
+        found = chosen(controls, name, controls.release, now=now, tenant=tenant)
+        return otherwise if found is None else int(found)
 
     async def search(self, request: SearchRequest, context: RequestContext) -> SearchReply:
         """Encode the query, retrieve candidates, rerank them, keep the best.

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from trimtab.bus.caller import Caller
+from trimtab.bus.caller import RETRIES, Caller
 from trimtab.contracts import subjects
 from trimtab.contracts.component import Release
 from trimtab.contracts.encode import EncodeReply, EncodeRequest
@@ -46,7 +46,13 @@ class Stages:
     """When the request began."""
     now: float = field(default_factory=time.time)
     """The same in unix seconds: expiry is decided at this instant for the whole request."""
+    retries: int = field(init=False)
+    """Extra tries after a worker shed a call."""
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CALLS_AT_ONCE))
+
+    def __post_init__(self) -> None:
+        found = self.chosen("gateway.retries")
+        self.retries = RETRIES if found is None else int(found)
 
     def in_force(self, detector: str = "") -> Effective:
         """Return the switches in force for this request's tenant."""
@@ -109,7 +115,10 @@ class Stages:
         try:
             async with self._places:
                 with client_span(stage, component, context or self.context) as traced:
-                    return (await self.caller.call(subject, request, kind, traced)).message
+                    answer = await self.caller.call(
+                        subject, request, kind, traced, retries=self.retries
+                    )
+                    return answer.message
         finally:
             took = time.perf_counter() - began
             self.timing_ms[stage] = self.timing_ms.get(stage, 0.0) + took * 1000

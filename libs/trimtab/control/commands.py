@@ -34,7 +34,7 @@ from trimtab.contracts.control import (
     Switch,
 )
 from trimtab.contracts.errors import InvalidCommand, ReleaseExists, UnknownRelease
-from trimtab.control.tunables import checked
+from trimtab.control.tunables import checked, tunable_of
 
 LANE_COMMANDS = (KillCommand, RestoreCommand)
 """Those that write the kill lane; all others write the state."""
@@ -142,6 +142,8 @@ def rolled_back(state: ControlState, cause: str) -> ControlState:
 
 
 def _set(state: ControlState, command: SetCommand, by: By) -> ControlState:
+    if command.tenant and not tunable_of(command.name).per_tenant:
+        raise InvalidCommand(f"{command.name} is shared by all tenants; leave the tenant out")
     target = state.tenant_settings.get(command.tenant, {}) if command.tenant else state.settings
     settings = dict(target)
     if command.value is None:

@@ -24,6 +24,8 @@ class Tunable:
     """When to touch it."""
     per_detector: bool = False
     """Whether ``<name>.<detector>`` is a setting too."""
+    per_tenant: bool = True
+    """Whether one tenant may have its own: not where requests of all of them share the work."""
 
 
 TUNABLES = {
@@ -54,7 +56,16 @@ TUNABLES = {
             120_000,
             2000,
             "milliseconds",
-            "Deadline of a request that names none.",
+            "Deadline of a search or map over HTTP that names none.",
+        ),
+        Tunable(
+            "encoder.batch_texts",
+            1,
+            64,
+            16,
+            "texts",
+            "Fewer make a short request wait less behind long ones; more make a full encoder faster.",
+            per_tenant=False,
         ),
     )
 }

@@ -145,6 +145,13 @@ def test_rolling_back_to_nothing_is_refused() -> None:
         change_state(state(), RollBackCommand(), BY)
 
 
+def test_a_setting_that_tenants_share_cannot_be_one_tenants() -> None:
+    command = SetCommand(name="encoder.batch_texts", value=4, tenant="acme")
+
+    with pytest.raises(InvalidCommand, match="shared by all tenants"):
+        change_state(state("base"), command, BY)
+
+
 def test_a_freeze_stops_new_ramps_and_lets_rollback_through() -> None:
     desired = msgspec.structs.replace(state("next", "base", "third"), previous="base")
     frozen = change_state(desired, FreezeCommand(on=True), BY)

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, cast
 
 from services.gateway.stages import CALLS_AT_ONCE, RESERVE, Stages
-from trimtab.bus.caller import Answer, Caller
+from trimtab.bus.caller import RETRIES, Answer, Caller
 from trimtab.contracts.component import Release
 from trimtab.contracts.control import ControlState, KillLane
 from trimtab.contracts.encode import EncodeReply, EncodeRequest
@@ -33,8 +33,15 @@ class Recording:
         self.most_at_once = 0
 
     async def call(
-        self, _subject: str, _request: object, _kind: object, context: RequestContext
+        self,
+        _subject: str,
+        _request: object,
+        _kind: object,
+        context: RequestContext,
+        *,
+        retries: int,
     ) -> Answer[Any]:
+        assert retries == RETRIES
         self.deadlines.append(context.deadline_ms)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
