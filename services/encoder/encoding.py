@@ -168,6 +168,8 @@ class Encoder:
         ENCODER_TOKENS.labels(self.component).inc(sum(reply.token_counts))
         ENCODER_CACHE.labels(self.component, "hit").inc(reply.cached)
         ENCODER_CACHE.labels(self.component, "miss").inc(texts - reply.cached)
+        if reply.cached < texts:
+            self.sampler.bad(ENDPOINT, self.component, context, "cache_miss")
         if reply.truncated:
             self._count_overflow("truncate", reply.truncated, context)
 
@@ -177,9 +179,7 @@ class Encoder:
 
     def _count_overflow(self, policy: str, count: int, context: RequestContext) -> None:
         ENCODER_OVERFLOW.labels(self.component, policy).inc(count)
-        self.sampler.bad(
-            ENDPOINT, self.component, context.release, "token_overflow", count, context.role
-        )
+        self.sampler.bad(ENDPOINT, self.component, context, "token_overflow", count)
 
 
 def _accepted(results: Sequence[Result]) -> list[EncodedText]:

@@ -120,7 +120,7 @@ def _handler(worker: Worker, reference: str, mapper: Mapper, recorder: Recorder)
             raise
         recorder.mapped(reference, mapped, time.perf_counter() - started)
         for event in bad_events(mapped):
-            worker.sampler.bad(_ENDPOINT, reference, context.release, event, role=context.role)
+            worker.sampler.bad(_ENDPOINT, reference, context, event)
         return mapped.reply
 
     return answer

@@ -66,7 +66,7 @@ def _handler(worker: Worker, component: Component) -> Handler:
         # On the loop: a thread hop costs more than the work.
         ranked = rank(request.signals, component)
         for event in ranked.bad:
-            worker.sampler.bad(_ENDPOINT, component.reference, context.release, event)
+            worker.sampler.bad(_ENDPOINT, component.reference, context, event)
         if FIRST_CHANGED in ranked.bad:
             first_changed.inc()
         return ranked.reply

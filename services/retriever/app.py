@@ -130,7 +130,7 @@ def _retrieve_handler(worker: Worker, catalogue: Catalogue, component: str) -> H
         for part, took_s in found.took_s.items():
             parts[part].observe(took_s)
         for event in found.bad:
-            worker.sampler.bad(_RETRIEVE, component, context.release, event, role=context.role)
+            worker.sampler.bad(_RETRIEVE, component, context, event)
         return found.reply
 
     return retrieve

@@ -19,12 +19,24 @@ from services.retriever.signals import late_interaction, signals
 from services.retriever.terms import Stem, terms
 from services.retriever.visibility import VisibleSet
 from trimtab.contracts.errors import UnknownNamespace
-from trimtab.contracts.retrieve import PUBLIC_TENANT, Hit, RetrieveReply, RetrieveRequest
+from trimtab.contracts.retrieve import (
+    PUBLIC_TENANT,
+    Hit,
+    RetrieveReply,
+    RetrieveRequest,
+    Signals,
+)
 
 EMPTY_RESULT = "empty_result"
 LOW_COSINE = "low_cosine"
 POOL_TRIMMED = "pool_trimmed"
-"""Bad events: nothing found; nothing near; fewer candidates than asked, to keep the reply sendable."""
+NEAR_DUPLICATES = "near_duplicates"
+"""Bad events: nothing found; nothing near; fewer candidates than asked, to keep the reply sendable; too
+many candidates that say the same."""
+
+_SAME_COSINE = 0.98
+_SAME_SHARE = 0.03
+"""Runbook 5, T0: fewer than 3 % of the candidates are near-duplicates, at cosine > 0.98, of a better one."""
 
 
 class ForeignPassage(Exception):
@@ -116,8 +128,8 @@ def retrieve(
     reply = RetrieveReply(
         collection=request.collection, index=collection.version, hits=hits, signals=found
     )
-    low = edition.plan.low_cosine
-    return Retrieved(reply, clock.took_s, _bad_events(len(hits), best_cosine, low, trimmed))
+    noticed = _noticed(best_cosine < edition.plan.low_cosine, trimmed, found)
+    return Retrieved(reply, clock.took_s, noticed if hits else (EMPTY_RESULT,))
 
 
 def _candidates(
@@ -159,12 +171,15 @@ def _sendable(hits: Sequence[Hit], reply_bytes: int) -> int:
     return int(np.searchsorted(sizes, reply_bytes, side="right"))
 
 
-def _bad_events(hits: int, best_cosine: float, low_cosine: float, trimmed: bool) -> tuple[str, ...]:
-    if not hits:
-        return (EMPTY_RESULT,)
-    noticed = []
-    if best_cosine < low_cosine:
-        noticed.append(LOW_COSINE)
-    if trimmed:
-        noticed.append(POOL_TRIMMED)
-    return tuple(noticed)
+def _noticed(low_cosine: bool, trimmed: bool, found: Signals | None) -> tuple[str, ...]:
+    events = {
+        LOW_COSINE: low_cosine,
+        POOL_TRIMMED: trimmed,
+        NEAR_DUPLICATES: found is not None and _repeated(found.gram.array()) >= _SAME_SHARE,
+    }
+    return tuple(event for event, happened in events.items() if happened)
+
+
+def _repeated(gram: NDArray[np.float16]) -> float:
+    """Return the share of candidates that lie next to a better one; ``gram`` is best first."""
+    return float(np.tril(gram > _SAME_COSINE, -1).any(axis=1).mean())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from datasketches import kll_doubles_sketch
 
+from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.samples import EndpointSample, Readiness, Sample
 from trimtab.telemetry.metrics import BAD_EVENTS, REQUEST_DURATION, REQUESTS
 
@@ -87,13 +88,15 @@ class Sampler:
         self,
         endpoint: str,
         component: str,
-        release: str,
+        context: RequestContext,
         event: str,
         count: int = 1,
-        role: str = "",
     ) -> None:
-        """Count bad events of quality: names from a closed set of the service's."""
-        self._cell(endpoint, component, release, role).bad[event] += count
+        """Count bad events of quality, under the release and role of the request that had them.
+
+        ``event`` is from a closed set of the service's.
+        """
+        self._cell(endpoint, component, context.release, context.role).bad[event] += count
         BAD_EVENTS.labels(self.identity.service, event).inc(count)
 
     def peek(self, in_flight: int) -> Sample:

@@ -140,7 +140,7 @@ async def test_truncation_is_counted_in_the_reply_in_the_metric_and_in_the_sampl
     assert (reply.truncated, reply.token_counts) == (1, [3, 6])
     assert _metric("encoder_token_overflow_total", policy="truncate") == before + 1
     [endpoint] = sample.endpoints
-    assert endpoint.bad == {"token_overflow": 1}
+    assert endpoint.bad == {"token_overflow": 1, "cache_miss": 1}
     assert (endpoint.component, endpoint.release) == (COMPONENT, "base")
 
 

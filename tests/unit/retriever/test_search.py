@@ -13,6 +13,7 @@ from services.retriever.maxsim import maxsim
 from services.retriever.search import (
     EMPTY_RESULT,
     LOW_COSINE,
+    NEAR_DUPLICATES,
     POOL_TRIMMED,
     ForeignPassage,
     Retrieved,
@@ -137,6 +138,20 @@ def test_nothing_near_is_a_bad_event() -> None:
 
     assert ask(edition, request(-vectors[0])).bad == (LOW_COSINE,)
     assert ask(edition, request(vectors[0])).bad == ()
+
+
+def test_candidates_that_say_the_same_are_a_bad_event_from_three_in_a_hundred_on() -> None:
+    vectors = clustered(np.random.default_rng(17), 50, 50)
+    apart, _ = build(vectors)
+    vectors[7] = vectors[3]
+    once, _ = build(vectors)
+    vectors[8] = vectors[3]
+    twice, _ = build(vectors)
+    query = request(unit(np.random.default_rng(18), 1)[0], limit=50)
+
+    bad = [NEAR_DUPLICATES in ask(edition, query).bad for edition in (apart, once, twice)]
+
+    assert bad == [False, False, True]
 
 
 def test_a_reply_that_would_be_too_large_keeps_the_best_and_says_so() -> None:

@@ -5,7 +5,10 @@ import time
 import pytest
 from datasketches import kll_doubles_sketch
 
+from trimtab.contracts.headers import RequestContext
 from trimtab.worker.sampler import Identity, Sampler
+
+CANARY = RequestContext("r1", "public", 2**60, release="next", role="canary")
 
 
 def sampler() -> Sampler:
@@ -14,9 +17,9 @@ def sampler() -> Sampler:
 
 def test_taking_a_sample_starts_a_new_interval() -> None:
     counts = sampler()
-    counts.observe("encode", "m@1", "base", "ok", 2.0)
-    counts.observe("encode", "m@1", "base", "overloaded", 0.1)
-    counts.bad("encode", "m@1", "base", "token_overflow", 3)
+    counts.observe("encode", "m@1", "next", "ok", 2.0, "canary")
+    counts.observe("encode", "m@1", "next", "overloaded", 0.1, "canary")
+    counts.bad("encode", "m@1", CANARY, "token_overflow", 3)
 
     first, second = counts.take(0), counts.take(0)
 
