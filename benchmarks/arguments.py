@@ -55,7 +55,7 @@ def read(
     if given.quick:
         given.rounds = min(given.rounds, QUICK_ROUNDS)
         given.requests = min(given.requests, QUICK_REQUESTS)
-    typed = shlex.join(_without_json(sys.argv[1:] if argv is None else argv))
+    typed = shlex.join(without_json(sys.argv[1:] if argv is None else argv))
     return Arguments(
         given.rounds,
         given.requests,
@@ -65,7 +65,7 @@ def read(
     )
 
 
-def _without_json(typed: Sequence[str]) -> list[str]:
+def without_json(typed: Sequence[str]) -> list[str]:
     """Leave out where the report goes: a path of one machine, and nothing of the measurement."""
     kept, words = [], iter(typed)
     for word in words:

@@ -267,7 +267,8 @@ def main() -> None:
             found, said = uvloop.run(measured)
             lines += found
             notes += said
-    command = f"python -m benchmarks.retriever_overhead {' '.join(sys.argv[1:])}".rstrip()
+    typed = " ".join(arguments.without_json(sys.argv[1:]))
+    command = f"python -m benchmarks.retriever_overhead {typed}".rstrip()
     report.show(
         report.Report(
             benchmark="retriever_overhead",
