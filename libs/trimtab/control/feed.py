@@ -8,9 +8,10 @@ and reads again before it answers anything.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
@@ -26,7 +27,7 @@ from trimtab.contracts.control import (
 )
 from trimtab.contracts.errors import BusUnavailable, InvalidMessage, NotReady, TrimtabError
 from trimtab.contracts.message import decode, encode
-from trimtab.control.applying import View, heard, merge
+from trimtab.control.applying import View, heard, merge, with_lane
 from trimtab.control.effective import Controls, effective_hash
 from trimtab.control.store import ControlStore
 from trimtab.telemetry.logs import Logger
@@ -75,6 +76,7 @@ class ControlFeed:
     _ticked_at: float = field(default_factory=time.monotonic)
     _applying: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: "list[asyncio.Task[None]]" = field(default_factory=list)
+    _working: "set[asyncio.Task[object]]" = field(default_factory=set)
     _announced: str = ""
     _was_stale: bool = False
 
@@ -130,7 +132,7 @@ class ControlFeed:
 
     async def stop(self) -> None:
         """Stop following."""
-        await end(*self._tasks)
+        await end(*self._tasks, *self._working)
 
     async def awake(self) -> None:
         """Read again when this process was frozen: a request must not be served from the old state.
@@ -156,35 +158,60 @@ class ControlFeed:
         await self.apply(controls)
         return True
 
-    async def apply(self, offered: Controls) -> None:
-        """Prepare for newer controls, swap the one reference, acknowledge; repeat is a no-op."""
-        async with self._applying:
-            began = time.perf_counter()
-            view, refusal = merge(self._view, offered)
-            if refusal is not None:
-                await self._acknowledge(
-                    ApplyStatus.REJECTED, refusal.revision, refusal.why, _since(began)
-                )
-            if view is self._view or view.controls is None:
-                return
-            try:
-                await self.prepare(view.controls)
-            except TrimtabError as error:
-                await self._acknowledge(
-                    ApplyStatus.REJECTED, view.revision, error.detail, _since(began)
-                )
-                return
-            self._view = view
-            await self._obeyed(view.controls, _since(began))
+    @property
+    def revision(self) -> int:
+        """Newest revision up to which everything is obeyed; 0 before the first state."""
+        return self._view.revision
 
-    async def _obeyed(self, controls: Controls, apply_ms: float) -> None:
+    async def apply(self, offered: Controls) -> None:
+        """Obey what is newer, and say so; repeat is a no-op.
+
+        Kills are in force when this first yields: they need no preparation, and must not wait for a
+        state that is being prepared or was refused.
+        """
+        began, known = time.perf_counter(), self._view.controls
+        self._view = with_lane(self._view, offered)
+        if self._view.controls is not known:
+            await self._obeyed(_since(began))
+        async with self._applying:
+            await self._take_state(offered, began)
+
+    async def _take_state(self, offered: Controls, began: float) -> None:
+        """Prepare for a newer state off the hot path, then swap the one reference; a NACK keeps the old."""
+        view = await self._newer(offered, began)
+        if view is None or view.controls is None:
+            return
+        try:
+            await self.prepare(view.controls)
+        except TrimtabError as error:
+            await self._acknowledge(
+                ApplyStatus.REJECTED, view.revision, error.detail, _since(began)
+            )
+            return
+        # Meanwhile a kill may have come, or another lease.
+        view = await self._newer(offered, began)
+        if view is not None:
+            self._view = view
+            await self._obeyed(_since(began))
+
+    async def _newer(self, offered: Controls, began: float) -> View | None:
+        """Return the view with what is newer, None when nothing is; a fenced state is refused aloud."""
+        view, refusal = merge(self._view, offered)
+        if refusal is not None:
+            await self._acknowledge(
+                ApplyStatus.REJECTED, refusal.revision, refusal.why, _since(began)
+            )
+        return None if view is self._view else view
+
+    async def _obeyed(self, apply_ms: float) -> None:
+        controls, revision = self.required, self.revision
         self._announced = self.hash
-        CONTROL_REVISION.labels(self.service).set(controls.revision)
+        CONTROL_REVISION.labels(self.service).set(revision)
         CONTROL_APPLY_DURATION.labels(self.service).observe(apply_ms / 1000)
         self.log.warning(
-            "control_applied", revision=controls.revision, hash=self._announced, took_ms=apply_ms
+            "control_applied", revision=revision, hash=self._announced, took_ms=apply_ms
         )
-        await self._acknowledge(ApplyStatus.APPLIED, controls.revision, "", apply_ms)
+        await self._acknowledge(ApplyStatus.APPLIED, revision, "", apply_ms)
         await asyncio.to_thread(self._remember, controls)
 
     async def _hinted(self, message: Msg) -> None:
@@ -193,7 +220,10 @@ class ControlFeed:
         except InvalidMessage as error:
             await self._acknowledge(ApplyStatus.REJECTED, self._view.revision, str(error), 0.0)
             return
-        await self.apply(Controls(hint.state, hint.state_revision, hint.lane, hint.lane_revision))
+        # Not awaited: the next hint may be a kill, and would wait until this one's state is prepared.
+        self._spawn(
+            self.apply(Controls(hint.state, hint.state_revision, hint.lane, hint.lane_revision))
+        )
 
     async def _beat(self, message: Msg) -> None:
         try:
@@ -206,10 +236,15 @@ class ControlFeed:
         self._heartbeat_at = time.monotonic()
         known = self._view.controls
         behind = known is None or (
-            beat.state_revision > known.state_revision or beat.lane_revision > known.lane_revision
+            beat.state_revision > self._view.offered or beat.lane_revision > known.lane_revision
         )
         if behind:
-            await self.refresh()
+            self._spawn(self.refresh())  # nor may the heartbeats after this one wait
+
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
 
     async def _reread(self) -> None:
         while True:

@@ -308,8 +308,7 @@ class Worker:
             await self.connection.publish(message.reply, encode(sample))
 
     def _note_controls(self) -> None:
-        controls = self.controls.current
-        self.identity.revision = controls.revision if controls else 0
+        self.identity.revision = self.controls.revision
         self.identity.effective_hash = self.controls.hash
         self.identity.stale = self.controls.stale
 
