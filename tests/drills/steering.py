@@ -24,6 +24,7 @@ from trimtab.contracts.control import (
     Order,
     Outcome,
 )
+from trimtab.contracts.errors import ErrorCode, TrimtabError
 from trimtab.contracts.message import decode
 from trimtab.contracts.samples import Sample
 from trimtab.control.effective import Controls
@@ -39,6 +40,23 @@ def order(command: Command, *, force: bool = False, operation: str = "") -> Orde
         reason="drill",
         force=force,
     )
+
+
+async def insist(client: Client, asked: Order) -> tuple[Outcome, int]:
+    """Send one order again and again, as it is, until it is answered; return the tries it took too.
+
+    What an operator's tool does when an answer is lost: the operation id makes it the same order.
+    """
+    tries = 0
+    async with asyncio.timeout(90):
+        while True:
+            tries += 1
+            try:
+                return await client.order(asked, timeout_s=2), tries
+            except TrimtabError as error:
+                if not (error.retryable or error.code is ErrorCode.DEADLINE):
+                    raise
+            await asyncio.sleep(0.05)
 
 
 async def steer(client: Client, command: Command, *, force: bool = False) -> Outcome:
@@ -110,10 +128,12 @@ class Acknowledgements:
                 await asyncio.sleep(0.005)
         return max(first[instance] for instance in instances)
 
-    async def said(self, status: ApplyStatus, instances: Collection[str]) -> float:
-        """Wait until each instance said ``status`` once; return when the last one did."""
+    async def said(
+        self, status: ApplyStatus, instances: Collection[str], after: float = 0.0
+    ) -> float:
+        """Wait until each instance said ``status`` after an instant; return when the last one did."""
         async with asyncio.timeout(60):
-            while not set(instances) <= (first := self._of(status)).keys():
+            while not set(instances) <= (first := self._of(status, after)).keys():
                 await asyncio.sleep(0.005)
         return max(first[instance] for instance in instances)
 
@@ -121,8 +141,9 @@ class Acknowledgements:
         applied = [w for w in self.words if w.status is ApplyStatus.APPLIED]
         return {w.instance: w.at for w in reversed(applied) if w.revision >= revision}
 
-    def _of(self, status: ApplyStatus) -> dict[str, float]:
-        return {w.instance: w.at for w in reversed(self.words) if w.status is status}
+    def _of(self, status: ApplyStatus, after: float) -> dict[str, float]:
+        said = [w for w in self.words if w.status is status and w.at >= after]
+        return {w.instance: w.at for w in reversed(said)}
 
 
 @asynccontextmanager

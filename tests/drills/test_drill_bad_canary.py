@@ -4,7 +4,6 @@ Runbook 5: automatic rollback. Real processes all the way: the samples that deci
 that really failed, really took too long, or were really answered badly.
 """
 
-import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +12,11 @@ import pytest
 
 from tests.drills import faulty_mapper, record
 from tests.drills.adapters import push, variant
-from tests.drills.steering import acknowledgements, canary, offer, release, steer, stored
+from tests.drills.ramping import ended, moved, policies
+from tests.drills.steering import acknowledgements, offer, release, steer, stored
 from tests.drills.streaming import Stream, streaming
 from tests.fleet import Fleet
-from trimtab.audit.ledger import Ledger
 from trimtab.client import Client
-from trimtab.contracts.audit import AuditEntry
 from trimtab.contracts.control import Canary, Phase, RollBackCommand, StartCanaryCommand
 from trimtab.contracts.pipeline import MapAnswer
 
@@ -49,24 +47,13 @@ def judged(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """One pipeline for all canaries of this file: controller with a quick policy, encoder, mapper, gateway."""
     fleet = Fleet(tmp_path_factory.mktemp("judged"))
     fleet.adopt(template)
-    policies = fleet.folder / "policies"
-    policies.mkdir()
-    (policies / "quick.yaml").write_text(POLICY)
     fleet.server.start()
-    fleet.spawn("controller", policies=str(policies))
+    fleet.spawn("controller", policies=policies(fleet, POLICY))
     fleet.spawn("mapper", module=faulty_mapper.MODULE)
     fleet.spawn("encoder")
     fleet.spawn("gateway")
     yield fleet
     fleet.close()
-
-
-async def ended(client: Client) -> Canary:
-    """Wait for the end of the rollout."""
-    async with asyncio.timeout(120):
-        while (found := await canary(client)).phase not in (Phase.PROMOTED, Phase.ROLLED_BACK):
-            await asyncio.sleep(0.05)
-    return found
 
 
 async def ramp(fleet: Fleet, client: Client, component: str, tmp_path: Path) -> Canary:
@@ -78,17 +65,6 @@ async def ramp(fleet: Fleet, client: Client, component: str, tmp_path: Path) -> 
     # Forced: nothing retrieves or reranks in this drill, so those stages' interlocks would refuse.
     await steer(client, StartCanaryCommand(release=name, policy="quick"), force=True)
     return await ended(client)
-
-
-async def move(client: Client, name: str) -> AuditEntry:
-    """Return the audit's entry of the last automatic move."""
-    ledger = await Ledger.open(client.connection, "drill")
-    async with asyncio.timeout(60):
-        while True:
-            entries = [e async for e in ledger.entries() if e.outcome == "moved"]
-            if entries and f"rollout:{name}" == entries[-1].action:
-                return entries[-1]
-            await asyncio.sleep(0.05)
 
 
 def served(stream: Stream[MapAnswer], name: str) -> list[float]:
@@ -114,7 +90,7 @@ async def test_a_bad_canary_is_taken_back_by_itself(
         streaming(lambda: loading.map(TEXT, timeout_s=20), CALLERS) as stream,
     ):
         taken_back = await ramp(judged, client, component, tmp_path)
-        entry = await move(client, "critical_failed")
+        entry = await moved(client, "critical_failed")
         applied_at = await heard.applied(entry.revision, everybody)
         await stream.until(lambda answer: answer.release == "base")
         await stream.grown(50)
@@ -154,7 +130,7 @@ async def test_a_good_canary_is_promoted_and_one_command_takes_it_back(
         began = time.time()
         promoted = await ramp(judged, client, GOOD, tmp_path)
         took_s = time.time() - began
-        entry = await move(client, "last_step_passed")
+        entry = await moved(client, "last_step_passed")
         promoted_at = await heard.applied(entry.revision, everybody)
         await stream.until(lambda answer: answer.release == "good")
         await stream.grown(50)

@@ -22,7 +22,7 @@ from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure
 from trimtab.cli.link import reach
 from trimtab.cli.output import print_json, stderr, stdout
-from trimtab.client import Client
+from trimtab.client import DEFAULT_TIMEOUT_S, Client
 from trimtab.contracts.control import (
     Command,
     Convergence,
@@ -32,12 +32,15 @@ from trimtab.contracts.control import (
     RestoreCommand,
     RollBackCommand,
 )
-from trimtab.contracts.errors import BusUnavailable, NoWorkers
+from trimtab.contracts.errors import BusUnavailable, DeadlineExceeded, NoWorkers
 from trimtab.control.execute import execute
 from trimtab.control.store import ControlStore
 
 DIRECT = (KillCommand, RestoreCommand, RollBackCommand)
 """Commands that need nobody."""
+
+_PATIENCE_S = 2.0
+"""How long a controller may take over a command that does not need it: one that is frozen never answers."""
 
 _SETTLED = frozenset({"converged", "rejected"})
 
@@ -119,10 +122,12 @@ async def _carry_out(client: Client, order: Order, *, direct: bool) -> tuple[Out
         )
     if not direct:
         try:
-            return await client.order(order), "controller"
-        except NoWorkers:
+            patience_s = _PATIENCE_S if alone else DEFAULT_TIMEOUT_S
+            return await client.order(order, timeout_s=patience_s), "controller"
+        except (NoWorkers, DeadlineExceeded):
             if not alone:
                 raise
+            # A frozen one may have written it already: the same operation id then changes nothing.
             stderr().print("no controller answers: writing it from here", style="yellow")
     return await _directly(client, order), "direct"
 
