@@ -75,6 +75,7 @@ class ControlFeed:
     _heartbeat_at: float = 0.0
     _ticked_at: float = field(default_factory=time.monotonic)
     _applying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _keeping: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: "list[asyncio.Task[None]]" = field(default_factory=list)
     _working: "set[asyncio.Task[object]]" = field(default_factory=set)
     _announced: str = ""
@@ -204,7 +205,7 @@ class ControlFeed:
         return None if view is self._view else view
 
     async def _obeyed(self, apply_ms: float) -> None:
-        controls, revision = self.required, self.revision
+        revision = self.revision
         self._announced = self.hash
         CONTROL_REVISION.labels(self.service).set(revision)
         CONTROL_APPLY_DURATION.labels(self.service).observe(apply_ms / 1000)
@@ -212,7 +213,9 @@ class ControlFeed:
             "control_applied", revision=revision, hash=self._announced, took_ms=apply_ms
         )
         await self._acknowledge(ApplyStatus.APPLIED, revision, "", apply_ms)
-        await asyncio.to_thread(self._remember, controls)
+        # One writer at a time never leaves an older document over a newer one.
+        async with self._keeping:
+            await asyncio.to_thread(self._remember, self.required)
 
     async def _hinted(self, message: Msg) -> None:
         try:
