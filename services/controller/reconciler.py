@@ -9,7 +9,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -21,6 +21,7 @@ from trimtab.contracts.control import (
     Canary,
     ControlState,
     Convergence,
+    Finding,
     KillCommand,
     Order,
     Phase,
@@ -93,15 +94,16 @@ class Reconciler:
         policy = self.policies.get(canary.policy)
         if policy is None or canary.phase not in _ACTIVE:
             return
-        if canary.step_since == 0.0:
-            await self._begin_step(controls, canary, policy, now)
-            return
         verdict = self._judge(samples, controls, canary, policy)
         if not self.lease.held or controls.state.freeze is not None:
             return
-        move = advance(canary, verdict, policy, answered=self._watched.answered, now=now)
+        epoch, answered = self.lease.epoch, self._watched.answered
+        written_at = controls.state.at
+        move = advance(canary, verdict, policy, answered=answered, now=now, written_at=written_at)
         if move.canary != canary or move.answer is not None:
-            await self._carry_out(move, verdict, controls)
+            await self._carry_out(move, self._explained(move, canary, verdict), controls, epoch)
+        elif canary.step_since == 0.0 and canary.phase is not Phase.PAUSED:
+            await self._begin_step(controls, canary, policy, now, epoch)
 
     def _judge(
         self, samples: list[Sample], controls: Controls, canary: Canary, policy: Policy
@@ -114,24 +116,43 @@ class Reconciler:
             GUARDRAIL_EVIDENCE.labels(guardrail.name).set(test.log_evidence)
         return verdict
 
+    def _explained(self, move: Move, canary: Canary, verdict: Verdict) -> Verdict:
+        """Return the verdict with who holds the canary up, when that is why it is taken back."""
+        if move.event is not Event.HELD_TOO_LONG or canary.step_since > 0.0:
+            return verdict
+        lagging = ", ".join(self.convergence().lagging)[:300]
+        return replace(verdict, reason=f"not everybody obeys it: {lagging or 'now they do'}")
+
     async def _begin_step(
-        self, controls: Controls, canary: Canary, policy: Policy, now: float
+        self, controls: Controls, canary: Canary, policy: Policy, now: float, epoch: int
     ) -> None:
         """Set the step's weight; once the fleet has converged on it, start its clock."""
-        if not self.lease.held or controls.state.freeze is not None:
-            return
         wanted = policy.steps[canary.step].weight_bp
         if canary.weight_bp != wanted:
-            await self._write(controls, msgspec.structs.replace(canary, weight_bp=wanted), now)
+            canary = msgspec.structs.replace(canary, weight_bp=wanted)
         elif self.convergence().status == "converged":
-            await self._write(controls, msgspec.structs.replace(canary, step_since=now), now)
+            canary = msgspec.structs.replace(canary, step_since=now)
+        else:
+            return
+        state = msgspec.structs.replace(controls.state, canary=canary)
+        reason = f"step {canary.step} at {canary.weight_bp / 100:g} %"
+        await self._put(controls, state, reason, now, epoch)
 
-    async def _carry_out(self, move: Move, verdict: Verdict, controls: Controls) -> None:
+    def _leads(self, epoch: int) -> bool:
+        """Whether we lead still, under the lease that a decision was made under."""
+        return self.lease.held and self.lease.epoch == epoch
+
+    async def _carry_out(
+        self, move: Move, verdict: Verdict, controls: Controls, epoch: int
+    ) -> None:
         now = time.time()
         if move.answer is not None:
-            await self._answer(move.answer, verdict.reason, now)
+            decided_on = controls.state.canary
+            await self._answer(move.answer, verdict.reason, now, epoch)
             self._watched = self._watched.with_answer()
             controls = await self.store.read()
+            if controls.state.canary != decided_on or not self._leads(epoch):
+                return  # an operator or the next leader was quicker; the next look knows
         state = controls.state
         reason = f"{move.event.value}: {verdict.reason}"[:500]
         match move.event:
@@ -141,7 +162,7 @@ class Reconciler:
                 state = rolled_back(state, reason)
             case _:
                 state = msgspec.structs.replace(state, canary=move.canary)
-        await self._put(controls, state, reason, now)
+        await self._put(controls, state, reason, now, epoch)
         ROLLOUT_MOVES.labels(move.event.name.lower()).inc()
         self.log.warning(
             "rollout_moved",
@@ -150,9 +171,9 @@ class Reconciler:
             to_state=move.canary.phase.value,
             revision=controls.revision,
         )
-        await self.notice(move, verdict, self.feed.required.revision, self.lease.epoch)
+        await self.notice(move, verdict, self.feed.required.revision, epoch)
 
-    async def _answer(self, answer: Answer, reason: str, now: float) -> None:
+    async def _answer(self, answer: Answer, reason: str, now: float, epoch: int) -> None:
         """Throw the settings and switches of a guardrail's answer."""
         commands: list[SetCommand | KillCommand] = [
             SetCommand(name=name, value=value) for name, value in answer.set.items()
@@ -160,22 +181,26 @@ class Reconciler:
         commands += [
             KillCommand(switch=Switch(switch), value=value) for switch, value in answer.kill.items()
         ]
+
+        def fence(_before: Controls, _after: ControlState, _order: Order) -> list[Finding]:
+            detail = f"decided under lease epoch {epoch}"
+            return [Finding(interlock="lease", ok=self._leads(epoch), detail=detail)]
+
         for command in commands:
             order = Order(
                 operation=uuid.uuid4().hex, command=command, actor=ACTOR, reason=reason[:500]
             )
-            _, controls = await execute(self.store, order, now=now, epoch=self.lease.epoch)
+            _, controls = await execute(self.store, order, now=now, epoch=epoch, interlocks=fence)
             await self.feed.apply(controls)
 
-    async def _write(self, controls: Controls, canary: Canary, now: float) -> None:
-        state = msgspec.structs.replace(controls.state, canary=canary)
-        await self._put(controls, state, f"step {canary.step} at {canary.weight_bp / 100:g} %", now)
-
-    async def _put(self, controls: Controls, state: ControlState, reason: str, now: float) -> None:
+    async def _put(
+        self, controls: Controls, state: ControlState, reason: str, now: float, epoch: int
+    ) -> None:
+        """Write the state under the lease that the decision was made under, whoever leads by now."""
         stamped = msgspec.structs.replace(
             state,
             operation=uuid.uuid4().hex,
-            epoch=self.lease.epoch,
+            epoch=epoch,
             actor=ACTOR,
             reason=reason,
             at=now,

@@ -5,6 +5,7 @@ time into one event; ``MOVES`` says which phase that event leads to from the pre
 key is an illegal move. What the move does to weight and step is in :func:`advance`. No I/O, no clock.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -81,18 +82,25 @@ class Move:
 
 
 def event_of(
-    canary: Canary, verdict: Verdict, policy: Policy, answered: int, now: float
+    canary: Canary, verdict: Verdict, policy: Policy, answered: int, now: float, written_at: float
 ) -> tuple[Event, Answer | None]:
-    """Return what a look means for a rollout; ``answered`` is how many answers were tried already."""
+    """Return what a look means for a rollout; ``answered`` is how many answers were tried already.
+
+    Before the fleet has converged on a step nothing passes, but what fails already has failed, and a
+    fleet that never converges, because a worker cannot load the release, holds the canary too long.
+    """
     step = policy.steps[canary.step]
-    on_step_s = now - canary.step_since
+    begun = canary.step_since > 0.0
+    on_step_s = now - (canary.step_since if begun else written_at)
     if canary.phase is Phase.PAUSED:
         critical = any(f.guardrail.severity == "critical" for f in verdict.failed)
         return (Event.CRITICAL_FAILED if critical else Event.KEEP_WATCHING), None
     if verdict.outcome is Outcome.FAIL:
         return _failed(verdict, answered)
-    if on_step_s > step.hold_s + policy.max_hold_s:
+    if on_step_s > (step.hold_s if begun else 0.0) + policy.max_hold_s:
         return Event.HELD_TOO_LONG, None
+    if not begun:
+        return Event.KEEP_WATCHING, None
     if verdict.outcome is Outcome.ERROR:
         return Event.NOT_JUDGEABLE, None
     if canary.phase is Phase.HOLDING:
@@ -111,13 +119,21 @@ def _failed(verdict: Verdict, answered: int) -> tuple[Event, Answer | None]:
     return (Event.CRITICAL_FAILED if critical else Event.SIGNAL_FAILED), None
 
 
-def advance(canary: Canary, verdict: Verdict, policy: Policy, *, answered: int, now: float) -> Move:
-    """Return the next move of a rollout.
+def advance(
+    canary: Canary,
+    verdict: Verdict,
+    policy: Policy,
+    *,
+    answered: int,
+    now: float,
+    written_at: float = math.inf,
+) -> Move:
+    """Return the next move of a rollout; ``written_at`` is when its state was written, unix seconds.
 
     Raises:
         IllegalMove: the phase is terminal, or does not know the event.
     """
-    event, answer = event_of(canary, verdict, policy, answered, now)
+    event, answer = event_of(canary, verdict, policy, answered, now, written_at)
     phase = MOVES[canary.phase].get(event)
     if phase is None:
         raise IllegalMove(canary.phase, event)

@@ -141,3 +141,23 @@ def test_every_phase_is_in_the_table_and_every_move_in_the_diagram() -> None:
         for event, target in moves.items():
             if target is not phase:
                 assert f"{phase.value} --> {target.value}: {event.value}" in drawn
+
+
+def waiting(phase: Phase = Phase.RUNNING) -> Canary:
+    return canary(phase, since=0.0)
+
+
+def test_before_the_fleet_has_converged_nothing_passes_but_what_fails_has_failed() -> None:
+    passed = advance(waiting(), PASS, POLICY, answered=0, now=5000.0, written_at=1000.0)
+    failed = advance(waiting(), FAIL, POLICY, answered=0, now=1001.0, written_at=1000.0)
+
+    assert (passed.event, passed.canary) == (Event.KEEP_WATCHING, waiting())
+    assert (failed.event, failed.canary.weight_bp) == (Event.CRITICAL_FAILED, 0)
+
+
+def test_a_fleet_that_never_converges_holds_the_canary_too_long() -> None:
+    early = advance(waiting(), PASS, POLICY, answered=0, now=1000.0 + 7200.0, written_at=1000.0)
+    late = advance(waiting(), PASS, POLICY, answered=0, now=1000.0 + 7200.1, written_at=1000.0)
+
+    assert early.event is Event.KEEP_WATCHING
+    assert (late.event, late.canary.phase) == (Event.HELD_TOO_LONG, Phase.ROLLED_BACK)
