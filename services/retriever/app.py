@@ -1,4 +1,4 @@
-"""Wiring of the retriever: its state folder, its components, the stream it follows, two endpoints each."""
+"""Wiring of the retriever: its state folder, its components, the stream it follows, three endpoints each."""
 
 import asyncio
 import sys
@@ -17,6 +17,7 @@ from trimtab.bus.server import Endpoint, Handler
 from trimtab.bus.streams import docs_stream, ensure
 from trimtab.contracts import subjects
 from trimtab.contracts.headers import RequestContext
+from trimtab.contracts.inspect import InspectReply, InspectRequest
 from trimtab.contracts.retrieve import RetrieveReply, RetrieveRequest, ScoreReply, ScoreRequest
 from trimtab.telemetry.metrics import RETRIEVER_SEARCH_DURATION
 from trimtab.worker.service import Worker
@@ -24,6 +25,7 @@ from trimtab.worker.settings import DeploymentSettings
 
 _RETRIEVE = "retrieve"
 _SCORE = "score"
+_INSPECT = "inspect"
 _SWITCH_S = 0.0005
 """A thread in pure Python (tokenising an ingest) gives way to a search after that, not after 5 ms."""
 
@@ -114,9 +116,18 @@ def _serve(worker: Worker, catalogue: Catalogue, manifest: Manifest) -> None:
     component = manifest.reference
     retrieve = _retrieve_handler(worker, catalogue, component)
     score = _score_handler(catalogue, component)
+    inspect = _inspect_handler(catalogue, component)
     for endpoint in (
         Endpoint(_RETRIEVE, subjects.retrieve(component), RetrieveRequest, retrieve, component),
         Endpoint(_SCORE, subjects.score(component), ScoreRequest, score, component),
+        Endpoint(
+            _INSPECT,
+            subjects.inspect(component),
+            InspectRequest,
+            inspect,
+            component,
+            steered=False,
+        ),
     ):
         worker.serve(endpoint)
     worker.loaded(component, manifest.hash)
@@ -141,3 +152,10 @@ def _score_handler(catalogue: Catalogue, component: str) -> Handler:
         return await catalogue.score(component, request)
 
     return score
+
+
+def _inspect_handler(catalogue: Catalogue, component: str) -> Handler:
+    async def inspect(request: InspectRequest, context: RequestContext) -> InspectReply:
+        return await catalogue.inspect(component, request, context.tenant)
+
+    return inspect

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from services.retriever import loading
+from services.retriever import inspection, loading
 from services.retriever.caretaker import Caretaker
 from services.retriever.collection import Change, Collection
 from services.retriever.edition import Edition
@@ -23,6 +23,7 @@ from services.retriever.search import Retrieved, retrieve
 from services.retriever.store import FILE, CollectionRow, Store
 from services.retriever.terms import english_stemmer
 from trimtab.contracts.errors import UnknownCollection
+from trimtab.contracts.inspect import InspectReply, InspectRequest
 from trimtab.contracts.retrieve import RetrieveRequest, ScoreReply, ScoreRequest
 from trimtab.telemetry.logs import Logger
 
@@ -48,6 +49,7 @@ class Catalogue:
     """The collections of one worker, and an edition of each for every component."""
 
     def __init__(self, state: Path, reply_bytes: int, log: Logger) -> None:
+        self._state = state
         self._reply_bytes = reply_bytes
         self._log = log
         self._stem = english_stemmer()
@@ -148,6 +150,14 @@ class Catalogue:
     async def score(self, component: str, request: ScoreRequest) -> ScoreReply:
         """Score loose texts in the search thread; raises what :func:`scoring.score` does."""
         return await self._lanes.search(score, request, self._plans[component], self._stem)
+
+    async def inspect(self, component: str, request: InspectRequest, tenant: str) -> InspectReply:
+        """Return the facts of a component's edition of a collection; raises what :meth:`get` does."""
+        edition = self.get(component, request.collection)
+        snapshots = loading.snapshots_of(self._state, request.collection, component)
+        return await inspection.inspect(
+            edition, request, tenant, self._lanes, snapshots, self._reply_bytes
+        )
 
     async def close(self) -> None:
         """Finish the batch that is being applied, save what no snapshot holds, then close the store."""

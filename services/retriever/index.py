@@ -141,6 +141,21 @@ class IvfLists:
         """How uneven the lists are: 1 when all are equally long."""
         return float(self._lists.invlists.imbalance_factor())
 
+    def lengths(self) -> list[int]:
+        """Return the number of vectors in each list."""
+        held = self._lists.invlists
+        return [int(held.list_size(number)) for number in range(self.nlist)]
+
+    def held(self, number: int) -> Vectors:
+        """Return a copy of the vectors in one list: (n, dimension) f32."""
+        held = self._lists.invlists
+        size = int(held.list_size(number))
+        if not size:
+            return np.empty((0, self.dimension), dtype=np.float32)
+        codes = faiss.rev_swig_ptr(held.get_codes(number), size * int(held.code_size))
+        vectors: Vectors = codes.view(np.float32).reshape(size, self.dimension).copy()
+        return vectors
+
     def extend(self, vectors: Vectors, slots: Slots) -> None:
         """Add vectors at ``slots`` that it does not hold yet."""
         self._lists.add_with_ids(np.ascontiguousarray(vectors), slots)

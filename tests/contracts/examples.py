@@ -15,6 +15,7 @@ from trimtab.contracts.documents import (
 )
 from trimtab.contracts.encode import EncodeReply, EncodeRequest, TokenVectors
 from trimtab.contracts.errors import ErrorCode, ErrorReply
+from trimtab.contracts.inspect import InspectReply, InspectRequest, NormFacts, StoredSample
 from trimtab.contracts.mapping import FallbackReason, MappingMode, MapReply, MapRequest
 from trimtab.contracts.pipeline import (
     MapAnswer,
@@ -109,8 +110,39 @@ def _retrieval() -> list[msgspec.Struct]:
             document_vectors=_matrix(2, 3),
         ),
         ScoreReply(signals=signals),
+        *_inspection(),
         RerankRequest(signals=signals),
         RerankReply(order=[1, 0], scores=[0.25, 0.75], moved=2, first_changed=True),
+    ]
+
+
+def _inspection() -> list[msgspec.Struct]:
+    norms = NormFacts(count=3, least=0.9999999, greatest=1.0000001, mean=1.0, beyond=0)
+    sample = StoredSample(ids=["shutil.copytree"], vectors=_matrix(1, 3))
+    return [
+        norms,
+        sample,
+        InspectRequest(collection="stdlib", sample=1, seed=7),
+        InspectReply(
+            collection="stdlib",
+            index="stdlib@3",
+            namespace=_SPACE,
+            encoder="minilm-int8@1",
+            kind="ivf",
+            metric="inner_product",
+            dimension=3,
+            sequence=3,
+            passages=3,
+            listed=3,
+            nprobe=8,
+            lists=[2, 1],
+            imbalance=1.1111,
+            stored=norms,
+            copies=norms,
+            snapshot="5f" * 32,
+            snapshot_sequence=3,
+            sample=sample,
+        ),
     ]
 
 

@@ -17,6 +17,7 @@ from trimtab.cli import (
     up,
     version,
 )
+from trimtab.cli.index import group as index
 
 EPILOG = (
     "Exit codes: 0 done; 1 done in part, refused or unhealthy; 2 wrong command line; "
@@ -54,6 +55,7 @@ def build() -> typer.Typer:
     app.add_typer(releases.canary, name="canary")
     app.add_typer(records.audit, name="audit")
     app.add_typer(mapper.mapper, name="mapper")
+    app.add_typer(index.build(), name="index")
     return app
 
 

@@ -10,6 +10,7 @@ worker gets it. Ids and tenants never stand in subjects: they would make metrics
 | ``trimtab.v1.documents`` | work | producer -> gateway |
 | ``trimtab.v1.encode.<component>`` | work | gateway -> encoder |
 | ``trimtab.v1.retrieve.<component>``, ``trimtab.v1.score.<component>`` | work | gateway -> retriever |
+| ``trimtab.v1.inspect.<component>`` | work | operator -> retriever |
 | ``trimtab.v1.rerank.<component>`` | work | gateway -> reranker |
 | ``trimtab.v1.map.<component>`` | work | gateway -> mapper |
 | ``trimtab.v1.health`` | broadcast | anybody -> every worker |
@@ -85,6 +86,11 @@ def retrieve(component: str) -> str:
 def score(component: str) -> str:
     """Subject of a retriever component's scoring of loose texts."""
     return f"trimtab.v1.score.{subject_token(component)}"
+
+
+def inspect(component: str) -> str:
+    """Subject of a retriever component's facts of its indexes."""
+    return f"trimtab.v1.inspect.{subject_token(component)}"
 
 
 def rerank(component: str) -> str:

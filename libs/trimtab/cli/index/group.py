@@ -1,0 +1,14 @@
+"""`trimtab index ...`: what is known of a collection's index, measured on the deployment that serves it."""
+
+import typer
+
+from trimtab.cli.index import norms
+
+
+def build() -> typer.Typer:
+    """Return the group of commands."""
+    group = typer.Typer(
+        help="Verify and tune the indexes that serve: norms, recall, nprobe.", no_args_is_help=True
+    )
+    group.command("norms")(norms.norms)
+    return group
