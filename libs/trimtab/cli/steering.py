@@ -42,6 +42,9 @@ DIRECT = (KillCommand, RestoreCommand, RollBackCommand)
 _PATIENCE_S = 2.0
 """How long a controller may take over a command that does not need it: one that is frozen never answers."""
 
+_LOOK_S = 0.02
+"""How often the controller is asked how far the fleet is: it answers in less than a millisecond."""
+
 _SETTLED = frozenset({"converged", "rejected"})
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; stands in the audit.", metavar="TEXT")]
@@ -162,7 +165,7 @@ async def reached(client: Client, revision: int, wait_s: float) -> Convergence:
         settled = found.revision >= revision and found.status in _SETTLED
         if settled or time.monotonic() > give_up_at:
             return found
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(_LOOK_S)
 
 
 async def _reached_without_controller(
