@@ -39,6 +39,9 @@ REREAD_S = 5.0
 LEASE_S = 30.0
 """Default of ``lease_s``."""
 
+KEEP_S = 1.0
+"""How often what is in force is written to disk, when it changed: for a start without JetStream."""
+
 STALE_AFTER_S = 15.0
 """Without a heartbeat for this long a worker says that what it obeys may be old."""
 
@@ -75,9 +78,9 @@ class ControlFeed:
     _heartbeat_at: float = 0.0
     _ticked_at: float = field(default_factory=time.monotonic)
     _applying: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _keeping: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: "list[asyncio.Task[None]]" = field(default_factory=list)
     _working: "set[asyncio.Task[object]]" = field(default_factory=set)
+    _kept: Controls | None = None
     _announced: str = ""
     _was_stale: bool = False
 
@@ -122,7 +125,8 @@ class ControlFeed:
         await settle(connection)
         if not await self.refresh():
             await self._recall()
-        self._tasks = [asyncio.create_task(self._reread()), asyncio.create_task(self._tick())]
+        following = (self._reread(), self._tick(), self._keep_forever())
+        self._tasks = [asyncio.create_task(task) for task in following]
 
     async def wait(self) -> Controls:
         """Wait for the first state: a gateway has nothing to serve without one."""
@@ -134,6 +138,7 @@ class ControlFeed:
     async def stop(self) -> None:
         """Stop following."""
         await end(*self._tasks, *self._working)
+        await self._keep()
 
     async def awake(self) -> None:
         """Read again when this process was frozen: a request must not be served from the old state.
@@ -213,9 +218,6 @@ class ControlFeed:
             "control_applied", revision=revision, hash=self._announced, took_ms=apply_ms
         )
         await self._acknowledge(ApplyStatus.APPLIED, revision, "", apply_ms)
-        # One writer at a time never leaves an older document over a newer one.
-        async with self._keeping:
-            await asyncio.to_thread(self._remember, self.required)
 
     async def _hinted(self, message: Msg) -> None:
         try:
@@ -260,6 +262,27 @@ class ControlFeed:
             await self.awake()
             self._ticked_at = time.monotonic()
             await self._announce_expiry()
+
+    async def _keep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(KEEP_S)
+            await self._keep()
+
+    async def _keep(self) -> None:
+        """Write what is in force to disk when it changed.
+
+        Not while obeying: beside many workers on one machine the disk would delay those who have not
+        heard yet; and one writer at a time never leaves an older document over a newer one.
+        """
+        controls = self._view.controls
+        if controls is None or controls is self._kept:
+            return
+        try:
+            await asyncio.to_thread(self._remember, controls)
+        except OSError as error:
+            self.log.warning("control_not_kept", error=type(error).__name__)
+            return
+        self._kept = controls
 
     async def _announce_expiry(self) -> None:
         """Say so when a kill, a setting or the lease ended by our own clock, or we became stale."""
