@@ -66,7 +66,7 @@ async def execute(
                 store, order, controls, By(order.actor, order.reason, now), epoch, interlocks
             )
         except RevisionConflict:
-            if order.expect_revision is not None or attempt == ATTEMPTS - 1:
+            if attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -79,11 +79,13 @@ async def _once(
     epoch: int,
     interlocks: Interlocks,
 ) -> tuple[Outcome, Controls]:
+    if _repeated(order, before):
+        return _outcome(before, "unchanged", [], []), before
     if isinstance(order.command, KillCommand | RestoreCommand):
         return await _write_lane(store, order, before, by)
     state = change_state(before.state, order.command, by)
     diff = document_difference(before.state, state)
-    if before.state.operation == order.operation or not diff:
+    if not diff:
         return _outcome(before, "unchanged", [], []), before
     findings = interlocks(before, state, order)
     refusal = next((finding for finding in findings if not finding.ok), None)
@@ -111,7 +113,7 @@ async def _write_lane(
     assert isinstance(order.command, KillCommand | RestoreCommand)  # noqa: S101 - for the checker
     lane: KillLane = change_lane(before.lane, order.command, by)
     diff = lane_difference(before.lane, lane)
-    if before.lane.operation == order.operation or not diff:
+    if not diff:
         return _outcome(before, "unchanged", [], []), before
     if order.dry_run:
         return _outcome(before, "dry_run", diff, []), before
@@ -122,7 +124,14 @@ async def _write_lane(
     return _outcome(after, "written", diff, []), after
 
 
+def _repeated(order: Order, controls: Controls) -> bool:
+    """Whether this very order is in force already: its answer was lost, or another copy was quicker."""
+    return order.operation in (controls.state.operation, controls.lane.operation)
+
+
 def _check_revision(order: Order, controls: Controls) -> None:
+    if _repeated(order, controls):
+        return  # its own write made the newer revision
     if order.expect_revision is not None and order.expect_revision != controls.revision:
         raise RevisionConflict(order.expect_revision, controls.revision)
 

@@ -120,6 +120,10 @@ class ControlStore:
     async def _put(self, key: str, document: Message, operation: str, expected: int) -> int:
         try:
             return await self.bucket.update(key, encode(document), last=expected)
+        except nats.js.errors.KeyWrongLastSequenceError:
+            # Surely refused, even when another copy of this very operation is what won.
+            _, revision = await self._get(key)
+            raise RevisionConflict(expected, revision) from None
         except (nats.errors.Error, nats.js.errors.Error):
             return await self._settle(key, type(document), operation, expected)
 
