@@ -52,7 +52,7 @@ async def insist(client: Client, asked: Order) -> tuple[Outcome, int]:
         while True:
             tries += 1
             try:
-                return await client.order(asked, timeout_s=2), tries
+                return await client.order(asked, timeout_s=1), tries
             except TrimtabError as error:
                 if not (error.retryable or error.code is ErrorCode.DEADLINE):
                     raise
