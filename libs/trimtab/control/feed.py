@@ -77,9 +77,11 @@ class ControlFeed:
     _connection: NatsClient | None = None
     _heartbeat_at: float = 0.0
     _ticked_at: float = field(default_factory=time.monotonic)
+    _thawed_at: float = float("-inf")
+    _thawing: "asyncio.Task[bool] | None" = None
     _applying: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: "list[asyncio.Task[None]]" = field(default_factory=list)
-    _working: "set[asyncio.Task[object]]" = field(default_factory=set)
+    _working: "set[asyncio.Task[Any]]" = field(default_factory=set)
     _kept: Controls | None = None
     _announced: str = ""
     _was_stale: bool = False
@@ -146,8 +148,21 @@ class ControlFeed:
         Costs one clock reading otherwise.
         """
         if time.monotonic() - self._ticked_at > _FROZEN_AFTER_S:
-            await self.refresh()
-            self._ticked_at = time.monotonic()
+            self._thaw()
+        if self._thawing is not None:
+            await asyncio.wait({self._thawing})
+
+    def _thaw(self) -> None:
+        """Begin to read what was missed while this process was frozen."""
+        self._ticked_at = self._thawed_at = time.monotonic()
+        self._thawing = asyncio.create_task(self.refresh())
+        self._working.add(self._thawing)
+        self._thawing.add_done_callback(self._thawed)
+
+    def _thawed(self, thawing: "asyncio.Task[bool]") -> None:
+        self._working.discard(thawing)
+        if self._thawing is thawing:  # else it was frozen again meanwhile
+            self._thawing = None
 
     async def refresh(self) -> bool:
         """Read both documents; one that cannot be read leaves the last good ones in force."""
@@ -238,7 +253,9 @@ class ControlFeed:
         if beat.epoch < self._view.epoch:
             return  # a controller that was fenced out renews nobody's lease
         self._view = heard(self._view, beat.epoch)
-        self._heartbeat_at = time.monotonic()
+        now = time.monotonic()
+        if now - self._ticked_at < _FROZEN_AFTER_S <= now - self._thawed_at:
+            self._heartbeat_at = now  # else it may have waited while this process was frozen
         known = self._view.controls
         behind = known is None or (
             beat.state_revision > self._view.offered or beat.lane_revision > known.lane_revision
@@ -259,7 +276,8 @@ class ControlFeed:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
-            await self.awake()
+            if time.monotonic() - self._ticked_at > _FROZEN_AFTER_S:
+                self._thaw()
             self._ticked_at = time.monotonic()
             await self._announce_expiry()
 
