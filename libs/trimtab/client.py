@@ -19,6 +19,7 @@ from trimtab.contracts import subjects
 from trimtab.contracts.control import Order, Outcome
 from trimtab.contracts.documents import Document, PutDocuments, PutReply
 from trimtab.contracts.errors import NotReady
+from trimtab.contracts.gates import ProbedMap, ProbedSearch, ProbeMap, ProbeSearch
 from trimtab.contracts.headers import RequestContext, now_ms
 from trimtab.contracts.pipeline import (
     MapAnswer,
@@ -35,6 +36,7 @@ DEFAULT_TIMEOUT_S = 5.0
 """Budget of a request that names none."""
 
 _HEALTH_WINDOW_S = 0.3
+_PROBE_TIMEOUT_S = 60.0
 
 
 class Client:
@@ -147,6 +149,19 @@ class Client:
         """
         context = self._context(PUBLIC_TENANT, timeout_s)
         return (await self._caller.call(subjects.COMMAND, order, Outcome, context)).message
+
+    async def probe_search(
+        self, probe: ProbeSearch, *, timeout_s: float = _PROBE_TIMEOUT_S
+    ) -> ProbedSearch:
+        """Ask one release one question, whatever its weight; only operators may."""
+        context = self._context(PUBLIC_TENANT, timeout_s)
+        answer = await self._caller.call(subjects.PROBE_SEARCH, probe, ProbedSearch, context)
+        return answer.message
+
+    async def probe_map(self, probe: ProbeMap, *, timeout_s: float = _PROBE_TIMEOUT_S) -> ProbedMap:
+        """Ask one release for the labels of one output, whatever its weight; only operators may."""
+        context = self._context(PUBLIC_TENANT, timeout_s)
+        return (await self._caller.call(subjects.PROBE_MAP, probe, ProbedMap, context)).message
 
     async def health(self, *, window_s: float = _HEALTH_WINDOW_S) -> list[Sample]:
         """Ask every worker itself, without the controller; returns those that answered in time."""

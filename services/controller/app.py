@@ -99,10 +99,9 @@ class Controller:
 
     async def _carry_out(self, order: Order) -> Outcome:
         now = time.time()
+        interlocks = Interlocks(self._fleet.status(now), self._policies, now)
         try:
-            outcome, controls = await execute(
-                self._store, order, now=now, interlocks=Interlocks(self._fleet.status(now))
-            )
+            outcome, controls = await execute(self._store, order, now=now, interlocks=interlocks)
         except TrimtabError as error:
             await self._recorder.refused(order, error, self._worker.controls.required.revision)
             raise

@@ -1,12 +1,15 @@
 """What must be true before a change of the state is written: each interlock looks at facts and says why. Pure.
 
-``--force`` overrides a refusal, needs a reason, and is audited.
+``--force`` overrides a refusal, needs a reason, and is audited. What no force can override is refused by
+the command itself: a setting out of its bounds, a second canary, a rollback to nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from services.controller.policy import Policy
 from trimtab.contracts.component import Release
 from trimtab.contracts.control import (
+    Canary,
     ControlState,
     Finding,
     Order,
@@ -16,32 +19,55 @@ from trimtab.contracts.control import (
     SetWeightCommand,
     StartCanaryCommand,
 )
+from trimtab.contracts.gates import Gate
 from trimtab.contracts.samples import WorkerStatus
-from trimtab.control.effective import Controls
+from trimtab.control.effective import Controls, banned_releases
+from trimtab.control.gates import refusal, shortfall
 
 _STAGES = {"encode": "encoder", "retrieve": "retriever", "rerank": "reranker", "map": "mapper"}
 """Stage of a release -> service that serves it."""
 
 
 class Interlocks:
-    """Findings on one order, from the fleet's own words."""
+    """Findings on one order, from the fleet's own words and what was measured of the release."""
 
-    def __init__(self, workers: Sequence[WorkerStatus]) -> None:
+    def __init__(
+        self, workers: Sequence[WorkerStatus], policies: Mapping[str, Policy], now: float
+    ) -> None:
         self._workers = [worker for worker in workers if not worker.silent]
+        self._policies = policies
+        self._now = now
 
     def __call__(self, before: Controls, after: ControlState, order: Order) -> list[Finding]:
         """Return what each interlock that applies to the command says."""
         match order.command:
             case StartCanaryCommand() | SetWeightCommand() | ResumeCommand() | PromoteCommand():
-                canary = after.canary
-                if canary is None:
-                    return []
-                release = after.releases[canary.release]
-                return [*self._loaded(release), self._same_space(before, release), _target(before)]
+                return [] if after.canary is None else self._canary(before, after, after.canary)
             case RollBackCommand() if after.stable != before.state.stable:
-                return self._loaded(after.releases[after.stable])
+                target = after.releases[after.stable]
+                return [*self._loaded(target), self._not_banned(before, target)]
             case _:
                 return []
+
+    def _canary(self, before: Controls, after: ControlState, canary: Canary) -> list[Finding]:
+        release = after.releases[canary.release]
+        return [
+            self._policy_known(canary),
+            *self._loaded(release),
+            self._not_banned(before, release),
+            self._same_space(before, release),
+            *self._gates(after, release, _policy_of(before, canary)),
+            self._target(before),
+        ]
+
+    def _policy_known(self, canary: Canary) -> Finding:
+        """The controller has the policy that is to move the weight, or a person moves it."""
+        ok = not canary.policy or canary.policy in self._policies
+        known = ", ".join(sorted(self._policies)) or "none"
+        detail = (
+            f"{canary.policy or 'by hand'}" if ok else f"{canary.policy} is not one of: {known}"
+        )
+        return Finding(interlock="policy", ok=ok, detail=detail)
 
     def _loaded(self, release: Release) -> list[Finding]:
         """At least one live worker per stage has loaded and verified the release's component."""
@@ -51,11 +77,7 @@ class Interlocks:
         name = f"loaded:{stage}"
         if component is None:
             return Finding(interlock=name, ok=True, detail="the release has none")
-        holders = [
-            worker.instance
-            for worker in self._workers
-            if worker.service == _STAGES[stage] and component in worker.components
-        ]
+        holders = [worker.instance for worker in self._holders(stage, component)]
         if holders:
             return Finding(interlock=name, ok=True, detail=f"{component} on {', '.join(holders)}")
         return Finding(
@@ -64,22 +86,82 @@ class Interlocks:
             detail=f"no live {_STAGES[stage]} has loaded {component}; `trimtab status` shows why",
         )
 
+    def _holders(self, stage: str, component: str) -> Iterator[WorkerStatus]:
+        for worker in self._workers:
+            if worker.service == _STAGES[stage] and component in worker.components:
+                yield worker
+
+    def _not_banned(self, before: Controls, release: Release) -> Finding:
+        """Nobody threw the switch that keeps the release from serving."""
+        ok = release.name not in banned_releases(before, self._now)
+        why = f"`trimtab restore release={release.name}` first"
+        detail = f"{release.name} is not" if ok else f"{release.name} is banned; {why}"
+        return Finding(interlock="banned", ok=ok, detail=detail)
+
     def _same_space(self, before: Controls, release: Release) -> Finding:
         """The release's vectors are of the space and dimension that the collections were built in."""
+        wrong = [*self._foreign_encoders(release), *self._foreign_collections(release)]
         stable = before.release
-        same = release.namespace == stable.namespace
-        detail = f"{release.namespace} beside {stable.namespace}"
-        if same:
-            return Finding(interlock="namespace", ok=True, detail=detail)
-        return Finding(
-            interlock="namespace",
-            ok=False,
-            detail=f"{detail}: the indexes hold vectors of the other space; rebuild them first",
-        )
+        if release.namespace != stable.namespace:
+            wrong.append(f"{release.namespace} beside the stable {stable.namespace}")
+        if not wrong:
+            return Finding(interlock="namespace", ok=True, detail=release.namespace)
+        detail = f"{'; '.join(wrong)}: vectors of two spaces cannot be compared, rebuild the index"
+        return Finding(interlock="namespace", ok=False, detail=detail)
+
+    def _foreign_encoders(self, release: Release) -> Iterator[str]:
+        for worker in self._holders("encode", release.encode):
+            made = worker.facts.get(f"namespace.{release.encode}", release.namespace)
+            if made != release.namespace:
+                yield f"{release.encode} makes {made}, the release says {release.namespace}"
+
+    def _foreign_collections(self, release: Release) -> Iterator[str]:
+        dimensions = {
+            worker.facts.get(f"dimension.{release.encode}")
+            for worker in self._holders("encode", release.encode)
+        } - {None}
+        for worker in self._holders("retrieve", release.retrieve):
+            for key, held in worker.facts.items():
+                kind, _, name = key.partition(".")
+                if kind == "namespace" and held != release.namespace:
+                    yield f"collection {name} on {worker.instance} holds {held}"
+                elif kind == "dimension" and dimensions and held not in dimensions:
+                    made = "/".join(sorted(map(str, dimensions)))
+                    yield f"collection {name} holds {held} numbers a vector, the encoder makes {made}"
+
+    def _gates(self, after: ControlState, release: Release, policy: str) -> Iterator[Finding]:
+        """What the policy demands was measured of exactly this release and passed; nothing measured failed."""
+        demands = self._policies.get(policy)
+        demanded = demands.gates if demands else []
+        reports = after.gates.get(release.name, {})
+        for gate in Gate:
+            report = reports.get(gate.value)
+            if demands is not None and gate in demanded:
+                max_age_s = demands.gates_max_age_s
+                why = refusal(report, gate, release, now=self._now, max_age_s=max_age_s)
+            elif report is not None:
+                why = shortfall(report)
+            else:
+                continue
+            detail = why or f"passed on {report.cases if report else 0} cases"
+            yield Finding(interlock=f"gate:{gate}", ok=not why, detail=detail)
+
+    def _target(self, before: Controls) -> Finding:
+        """There is something warm to return to if the canary turns out bad."""
+        stable = before.release
+        cold = [
+            component
+            for stage in _STAGES
+            if (component := getattr(stable, stage)) and not any(self._holders(stage, component))
+        ]
+        if not cold:
+            return Finding(interlock="rollback_target", ok=True, detail=f"returns to {stable.name}")
+        detail = f"no live worker holds {', '.join(cold)} of {stable.name}: nothing to return to"
+        return Finding(interlock="rollback_target", ok=False, detail=detail)
 
 
-def _target(before: Controls) -> Finding:
-    """There is something to return to if the canary turns out bad."""
-    stable = before.state.stable
-    ok = stable in before.state.releases
-    return Finding(interlock="rollback_target", ok=ok, detail=f"returns to {stable}")
+def _policy_of(before: Controls, canary: Canary) -> str:
+    """Return the policy whose gates hold: taking the weight into one's own hand does not shed them."""
+    known = before.state.canary
+    same = known is not None and known.salt == canary.salt
+    return canary.policy or (known.policy if known is not None and same else "")

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from trimtab.contracts.errors import InvalidCommand
+from trimtab.contracts.gates import Gate
 
 TRIGGERS = "rollback_triggers.yaml"
 """The one file of the folder that is not a ramp policy."""
@@ -92,11 +93,20 @@ class Policy(Part, frozen=True, kw_only=True):
     """False alarms allowed per rollout, split over the guardrails."""
     guardrails: Annotated[list[Guardrail], Meta(min_length=1)]
     """What is watched."""
+    gates: list[Gate] = []
+    """What must have been measured of exactly this release, and passed, before it gets a request."""
+    gates_max_age: Duration = "30d"
+    """Older measurements do not count."""
 
     @property
     def max_hold_s(self) -> float:
         """Seconds."""
         return seconds(self.max_hold)
+
+    @property
+    def gates_max_age_s(self) -> float:
+        """Seconds."""
+        return seconds(self.gates_max_age)
 
     @property
     def alpha_each(self) -> float:

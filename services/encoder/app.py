@@ -76,6 +76,8 @@ class _Wiring:
             token_vectors=int(backend.gives_tokens),
             probe_norm=proof.mean_norm,
         )
+        worker.identity.facts[f"namespace.{reference}"] = backend.namespace
+        worker.identity.facts[f"dimension.{reference}"] = proof.dimension
         worker.serve(
             Endpoint(ENDPOINT, subjects.encode(reference), EncodeRequest, encoder.encode, reference)
         )

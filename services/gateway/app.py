@@ -6,12 +6,14 @@ from services.gateway.http import Facade, application
 from services.gateway.intake import Intake
 from services.gateway.listener import Listener
 from services.gateway.pipeline import Pipeline
+from services.gateway.probe import Probe
 from services.gateway.settings import GatewaySettings
 from trimtab.bus import streams
 from trimtab.bus.admission import Admission
 from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
 from trimtab.contracts.documents import PutDocuments, PutReply
+from trimtab.contracts.gates import ProbeMap, ProbeSearch
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.pipeline import MapBatchCall, MapCall, SearchRequest
 from trimtab.contracts.samples import HealthRequest, Sample
@@ -40,6 +42,9 @@ class Gateway:
         worker.serve(Endpoint("search", subjects.SEARCH, SearchRequest, pipeline.search))
         worker.serve(Endpoint("map_output", subjects.MAP_OUTPUT, MapCall, pipeline.map))
         worker.serve(Endpoint("map_batch", subjects.MAP_BATCH, MapBatchCall, pipeline.map_batch))
+        probe = Probe(pipeline)
+        worker.serve(Endpoint("probe_search", subjects.PROBE_SEARCH, ProbeSearch, probe.search))
+        worker.serve(Endpoint("probe_map", subjects.PROBE_MAP, ProbeMap, probe.map))
         worker.serve(Endpoint("documents", subjects.DOCUMENTS, PutDocuments, put))
         await self._listen(worker, pipeline, intake)
 

@@ -115,7 +115,7 @@ class Pipeline:
                 nprobe=None if nprobe is None else int(nprobe),
             )
         )
-        ranked, degraded = await self._rank(stages, found)
+        ranked, degraded = await self.rank(stages, found)
 
         return SearchReply(
             request_id=stages.context.request_id,
@@ -130,7 +130,7 @@ class Pipeline:
         """Encode each part of the output and map it; without an encoder the rules decide."""
         stages = self.stages(context)
         with self._watched("pipeline_map", stages):
-            answer = await self._map(stages, call)
+            answer = await self.label(stages, call)
         return MapAnswer(
             request_id=context.request_id,
             release=stages.release.name,
@@ -159,9 +159,10 @@ class Pipeline:
             context = stages.context
             self.sampler.observe(endpoint, "", context.release, outcome, took_ms, context.role)
 
-    async def _rank(
+    async def rank(
         self, stages: Stages, found: RetrieveReply
     ) -> tuple[list[tuple[Hit, float]], list[str]]:
+        """Return the candidates in their final order, and what this order had to do without."""
         signals, component = found.signals, stages.release.rerank
         if signals is None or not found.hits:
             return [], []
@@ -177,7 +178,8 @@ class Pipeline:
             return by_retrieval, [degraded_rerank(error)]
         return [(found.hits[i], reply.scores[i]) for i in reply.order], []
 
-    async def _map(self, stages: Stages, call: MapCall) -> MapReply:
+    async def label(self, stages: Stages, call: MapCall) -> MapReply:
+        """Return the labels of one output."""
         parts = parts_of(call.output)
         if len(parts) > MAX_PARTS:
             raise InvalidMessage("MapCall", f"output has {len(parts)} parts, at most {MAX_PARTS}")
@@ -217,7 +219,7 @@ class Pipeline:
     async def _map_item(self, stages: Stages, item: MapCall) -> MapBatchItem:
         try:
             with self._watched("pipeline_map", stages):
-                return MapBatchItem(answer=await self._map(stages, item), error=None)
+                return MapBatchItem(answer=await self.label(stages, item), error=None)
         except TrimtabError as error:
             return MapBatchItem(answer=None, error=error.reply())
 

@@ -54,6 +54,8 @@ class Follower:
         for name, collection in self._catalogue.collections.items():
             facts[f"passages.{name}"] = sizes[name]
             facts[f"token_bytes.{name}"] = collection.token_bytes
+            facts[f"namespace.{name}"] = collection.row.namespace
+            facts[f"dimension.{name}"] = collection.row.dimension
             RETRIEVER_PASSAGES.labels(name).set(sizes[name])
         for number, component in enumerate(self._catalogue.components):
             for name, edition in self._catalogue.editions(component).items():

@@ -26,6 +26,7 @@ from trimtab.contracts.control import (
     PauseCommand,
     Phase,
     PromoteCommand,
+    RecordGateCommand,
     RestoreCommand,
     ResumeCommand,
     RollBackCommand,
@@ -35,11 +36,20 @@ from trimtab.contracts.control import (
     StartCanaryCommand,
     Switch,
 )
+from trimtab.contracts.gates import (
+    Gate,
+    GateReport,
+    ProbedMap,
+    ProbedSearch,
+    ProbeMap,
+    ProbeSearch,
+)
+from trimtab.contracts.pipeline import MapCall
 
 
 def control_examples(release: Release) -> list[msgspec.Struct]:
     """Return the documents, the commands and what is said about them."""
-    return [*_documents(release), *_commands(release), *_words(release), *_audit()]
+    return [*_documents(release), *_commands(release), *_words(release), *_audit(), *_gates()]
 
 
 def _documents(release: Release) -> list[msgspec.Struct]:
@@ -90,6 +100,37 @@ def _state(release: Release, setting: Setting, canary: Canary, freeze: Freeze) -
     )
 
 
+def _report() -> GateReport:
+    return GateReport(
+        gate=Gate.NORMS,
+        release="base",
+        release_hash="0123456789ab",
+        cases=64,
+        cases_hash="ab" * 32,
+        figures={"norm_error": 1.2e-7},
+        at=1790000000.0,
+    )
+
+
+def _gates() -> list[msgspec.Struct]:
+    named = {"release": "base", "release_hash": "0123456789ab"}
+    call = MapCall(output="toxic", detector="detoxify")
+    return [
+        _report(),
+        ProbeSearch(**named, collection="stdlib", text="copy a directory tree"),
+        ProbedSearch(
+            norm=1.0,
+            nearest=["a"],
+            truly_nearest=["a"],
+            retrieved=["a", "b"],
+            truly_retrieved=["a", "b"],
+            results=["b", "a"],
+        ),
+        ProbeMap(**named, call=call),
+        ProbedMap(labels=["HARM.Toxicity"]),
+    ]
+
+
 def _commands(release: Release) -> list[msgspec.Struct]:
     kill = KillCommand(switch=Switch.RERANKER, value="off", ttl_s=600.0)
     return [
@@ -105,6 +146,7 @@ def _commands(release: Release) -> list[msgspec.Struct]:
         AbortCommand(),
         RollBackCommand(to="base"),
         FreezeCommand(on=True),
+        RecordGateCommand(report=_report()),
         Order(operation="operation-1", command=kill, actor="ana", reason="drill", dry_run=True),
     ]
 

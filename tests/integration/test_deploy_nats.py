@@ -260,6 +260,8 @@ _PUBLISH = [
     ("producer", subjects.encode("x@1")),
     ("producer", subjects.sample("encoder", "e1")),
     ("producer", subjects.STATUS),
+    ("producer", subjects.PROBE_SEARCH),
+    ("producer", subjects.PROBE_MAP),
     ("producer", subjects.document("stdlib", "ab12")),
     ("operator", subjects.HEARTBEAT),
     ("operator", subjects.document("stdlib", "ab12")),

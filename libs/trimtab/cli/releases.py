@@ -10,6 +10,7 @@ import typer
 from trimtab.cli import options, steering
 from trimtab.cli.address import nats_url
 from trimtab.cli.failure import Failure, guarded
+from trimtab.cli.gate import gate
 from trimtab.cli.link import reach
 from trimtab.cli.output import print_json, stdout
 from trimtab.cli.steering import Manner, steer
@@ -121,6 +122,9 @@ def diff(
         return
     for line in lines or ["no difference"]:
         stdout().print(line, markup=False, soft_wrap=True)
+
+
+release.command("gate")(gate)
 
 
 @canary.command("start")

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from trimtab.contracts.component import Release
+from trimtab.contracts.gates import GateReport
 from trimtab.contracts.message import Message
 
 Actor = Annotated[str, Meta(min_length=1, max_length=120)]
@@ -151,6 +152,8 @@ class ControlState(Message, frozen=True, kw_only=True):
     """The same for one tenant: tenant -> name -> setting."""
     freeze: Freeze | None = None
     """Set while automation is stopped."""
+    gates: dict[str, dict[str, GateReport]] = {}
+    """What was measured of releases: release -> gate -> newest report."""
     actor: Actor
     """Who wrote this revision."""
     reason: Reason
@@ -323,6 +326,13 @@ class FreezeCommand(Message, frozen=True, kw_only=True, tag="freeze"):
     """True stops automation."""
 
 
+class RecordGateCommand(Message, frozen=True, kw_only=True, tag="record_gate"):
+    """Keep what was measured of a release, passed or not."""
+
+    report: GateReport
+    """Of a known release, exactly as it is."""
+
+
 Command = (
     KillCommand
     | RestoreCommand
@@ -336,6 +346,7 @@ Command = (
     | AbortCommand
     | RollBackCommand
     | FreezeCommand
+    | RecordGateCommand
 )
 """Everything that may be asked; tagged by ``type``."""
 

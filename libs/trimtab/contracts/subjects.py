@@ -16,6 +16,7 @@ worker gets it. Ids and tenants never stand in subjects: they would make metrics
 | ``trimtab.v1.health`` | broadcast | anybody -> every worker |
 | ``trimtab.op.v1.status`` | work | operator -> controller |
 | ``trimtab.op.v1.command`` | work | operator -> controller |
+| ``trimtab.op.v1.probe_search``, ``trimtab.op.v1.probe_map`` | work | operator -> gateway |
 | ``trimtab.ctl.hint``, ``trimtab.ctl.heartbeat`` | broadcast | controller -> every worker |
 | ``trimtab.evt.applied.<service>.<instance>`` | event | worker -> controller and operators |
 | ``trimtab.evt.sample.<service>.<instance>`` | event | worker -> controller |
@@ -33,6 +34,8 @@ DOCUMENTS = "trimtab.v1.documents"
 HEALTH = "trimtab.v1.health"
 STATUS = "trimtab.op.v1.status"
 COMMAND = "trimtab.op.v1.command"
+PROBE_SEARCH = "trimtab.op.v1.probe_search"
+PROBE_MAP = "trimtab.op.v1.probe_map"
 HINT = "trimtab.ctl.hint"
 HEARTBEAT = "trimtab.ctl.heartbeat"
 SAMPLES = "trimtab.evt.sample.>"

@@ -24,6 +24,7 @@ from trimtab.contracts.control import (
     PauseCommand,
     Phase,
     PromoteCommand,
+    RecordGateCommand,
     RestoreCommand,
     ResumeCommand,
     RollBackCommand,
@@ -34,6 +35,7 @@ from trimtab.contracts.control import (
     Switch,
 )
 from trimtab.contracts.errors import InvalidCommand, ReleaseExists, UnknownRelease
+from trimtab.contracts.gates import GateReport
 from trimtab.control.tunables import checked, tunable_of
 
 LANE_COMMANDS = (KillCommand, RestoreCommand)
@@ -117,6 +119,8 @@ def change_state(  # noqa: C901 - one line per command, nothing nested
             return _roll_back(state, command, by)
         case FreezeCommand():
             return _freeze(state, command, by)
+        case RecordGateCommand():
+            return _record(state, command.report)
         case KillCommand() | RestoreCommand():
             raise InvalidCommand("a kill is written to its own lane")
         case _:
@@ -228,6 +232,17 @@ def _freeze(state: ControlState, command: FreezeCommand, by: By) -> ControlState
         return state
     freeze = Freeze(actor=by.actor, reason=by.reason, at=by.now) if command.on else None
     return _with(state, freeze=freeze)
+
+
+def _record(state: ControlState, report: GateReport) -> ControlState:
+    _known(state, report.release)
+    found = state.releases[report.release].hash
+    if report.release_hash != found:
+        raise InvalidCommand(
+            f"the report is of {report.release_hash}, {report.release} is {found}; measure it again"
+        )
+    reports = {**state.gates.get(report.release, {}), report.gate.value: report}
+    return _with(state, gates={**state.gates, report.release: reports})
 
 
 def _active(state: ControlState) -> Canary:
