@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from nats.aio.client import Client as NatsClient
 
 from trimtab.bus.connection import connect
@@ -11,6 +12,10 @@ from trimtab.bus.ending import close
 from trimtab.bus.local_server import LocalServer
 
 pytest_plugins = ["tests.deployments"]
+
+# A busy machine is no failure: no example of a property is judged by the time it took.
+settings.register_profile("trimtab", deadline=None)
+settings.load_profile("trimtab")
 
 
 @pytest.fixture
