@@ -78,13 +78,25 @@ class Client:
         *,
         collection: str = "stdlib",
         limit: int = 10,
+        context: Sequence[str] = (),
+        exclude: Sequence[str] = (),
         tenant: str = PUBLIC_TENANT,
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> SearchReply:
-        """Return the best passages of ``collection`` that ``tenant`` may see."""
-        request = SearchRequest(text=text, collection=collection, limit=limit)
-        context = self._context(tenant, timeout_s)
-        return (await self._caller.call(subjects.SEARCH, request, SearchReply, context)).message
+        """Return the best passages of ``collection`` that ``tenant`` may see.
+
+        ``context``: texts read or asked before, oldest first, for a contextual query model; ``exclude``:
+        ids of passages that must not come out.
+        """
+        request = SearchRequest(
+            text=text,
+            collection=collection,
+            limit=limit,
+            context=list(context),
+            exclude=list(exclude),
+        )
+        stamped = self._context(tenant, timeout_s)
+        return (await self._caller.call(subjects.SEARCH, request, SearchReply, stamped)).message
 
     async def map(
         self,

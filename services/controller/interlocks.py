@@ -7,22 +7,26 @@ the command itself: a setting out of its bounds, a second canary, a rollback to 
 from collections.abc import Iterator, Mapping, Sequence
 
 from services.controller.policy import Policy
+from services.controller.querymodels import query_model_loaded
 from trimtab.contracts.component import Release
 from trimtab.contracts.control import (
     Canary,
     ControlState,
     Finding,
+    KillCommand,
     Order,
     PromoteCommand,
     ResumeCommand,
     RollBackCommand,
     SetWeightCommand,
     StartCanaryCommand,
+    Switch,
 )
 from trimtab.contracts.gates import Gate
 from trimtab.contracts.samples import WorkerStatus
 from trimtab.control.effective import Controls, banned_releases
 from trimtab.control.gates import refusal, shortfall
+from trimtab.control.tunables import QUERY_MODEL
 
 _STAGES = {"encode": "encoder", "retrieve": "retriever", "rerank": "reranker", "map": "mapper"}
 """Stage of a release -> service that serves it."""
@@ -43,6 +47,8 @@ class Interlocks:
         match order.command:
             case StartCanaryCommand() | SetWeightCommand() | ResumeCommand() | PromoteCommand():
                 return [] if after.canary is None else self._canary(before, after, after.canary)
+            case KillCommand(switch=Switch.RETRIEVER_IMPL, value=name):
+                return [query_model_loaded(self._workers, name)]
             case RollBackCommand() if after.stable != before.state.stable:
                 target = after.releases[after.stable]
                 return [*self._loaded(target), self._not_banned(before, target)]
@@ -56,6 +62,7 @@ class Interlocks:
             *self._loaded(release),
             self._not_banned(before, release),
             self._same_space(before, release),
+            *self._query_model(release),
             *self._gates(after, release, _policy_of(before, canary)),
             self._target(before),
         ]
@@ -108,6 +115,11 @@ class Interlocks:
             return Finding(interlock="namespace", ok=True, detail=release.namespace)
         detail = f"{'; '.join(wrong)}: vectors of two spaces cannot be compared, rebuild the index"
         return Finding(interlock="namespace", ok=False, detail=detail)
+
+    def _query_model(self, release: Release) -> Iterator[Finding]:
+        """A live retriever has loaded the query model that the release searches with."""
+        if QUERY_MODEL in release.settings:
+            yield query_model_loaded(self._workers, str(release.settings[QUERY_MODEL]))
 
     def _foreign_encoders(self, release: Release) -> Iterator[str]:
         for worker in self._holders("encode", release.encode):

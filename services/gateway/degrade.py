@@ -7,6 +7,7 @@ caller did wrong with a text is never degraded away: it is raised.
 
 from trimtab.contracts.errors import ErrorCode, TrimtabError
 from trimtab.contracts.mapping import FallbackReason
+from trimtab.contracts.retrieve import RetrieveReply
 from trimtab.telemetry.metrics import GATEWAY_DEGRADED
 
 _DEGRADES = frozenset(
@@ -27,6 +28,14 @@ def degraded_rerank(error: TrimtabError) -> str:
     """Return ``rerank: <code>`` for the reply."""
     GATEWAY_DEGRADED.labels("rerank", error.code).inc()
     return f"rerank: {error.code}"
+
+
+def degraded_query(found: RetrieveReply) -> list[str]:
+    """Return ``query_model: <why>`` when the query's own vector stood in for the model asked for."""
+    if found.fallback is None:
+        return []
+    GATEWAY_DEGRADED.labels("query_model", found.fallback.value).inc()
+    return [f"query_model: {found.fallback.value}"]
 
 
 def without_vectors(error: TrimtabError) -> FallbackReason:

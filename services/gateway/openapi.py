@@ -119,7 +119,9 @@ def _components() -> dict[str, Any]:
     # Python's end of a text is \Z, JSON Schema's is $.
     components: dict[str, Any] = orjson.loads(orjson.dumps(made).replace(rb"\\Z", b"$"))
     # The contract leaves blank texts to the stages, whose error says more than a pattern.
-    components["SearchRequest"]["properties"]["text"] |= NOT_BLANK
+    search = components["SearchRequest"]["properties"]
+    search["text"] |= NOT_BLANK
+    search["context"]["items"] |= NOT_BLANK
     return components
 
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from services.gateway.degrade import degraded_rerank, without_vectors
+from services.gateway.degrade import degraded_query, degraded_rerank, without_vectors
 from services.gateway.stages import Stages
+from services.gateway.window import window_of
 from trimtab.bus.caller import Caller
 from trimtab.contracts.encode import EncodeRequest
 from trimtab.contracts.errors import Disabled, InvalidMessage, InvalidText, TrimtabError
@@ -36,7 +37,7 @@ from trimtab.contracts.pipeline import (
     SearchResult,
 )
 from trimtab.contracts.rerank import RerankRequest
-from trimtab.contracts.retrieve import Hit, RetrieveReply, RetrieveRequest
+from trimtab.contracts.retrieve import LAST_VEC, Hit, RetrieveReply, RetrieveRequest
 from trimtab.contracts.tensor import Matrix
 from trimtab.control.assignment import bucket_of, role_of, unit_of
 from trimtab.control.effective import chosen, routing
@@ -94,6 +95,8 @@ class Pipeline:
         """
         if not request.text.strip():
             raise InvalidText(0, "is blank")
+        if not all(text.strip() for text in request.context):
+            raise InvalidMessage("SearchRequest", "a text of the context is blank; leave it out")
         stages = self.stages(context)
         with self._watched("pipeline_search", stages):
             return await self._search(request, stages)
@@ -101,16 +104,23 @@ class Pipeline:
     async def _search(self, request: SearchRequest, stages: Stages) -> SearchReply:
         release, nprobe = stages.release, stages.chosen("retriever.nprobe")
 
+        impl = stages.query_model()
+        context = request.context if impl is not None else []  # nobody else would read it
+
         encoded = await stages.encode(
-            EncodeRequest(namespace=release.namespace, texts=[request.text], tokens=True)
+            EncodeRequest(namespace=release.namespace, texts=[*context, request.text], tokens=True)
         )
+        window = window_of(encoded)
         found = await stages.retrieve(
             RetrieveRequest(
                 collection=request.collection,
                 namespace=release.namespace,
                 text=request.text,
-                vector=encoded.vectors,
-                tokens=encoded.tokens,
+                vector=window.vector,
+                tokens=window.tokens,
+                window=window.rows,
+                exclude=request.exclude,
+                impl=impl,
                 limit=max(int(stages.chosen("gateway.pool") or self.pool), request.limit),
                 nprobe=None if nprobe is None else int(nprobe),
             )
@@ -122,8 +132,8 @@ class Pipeline:
             release=release.name,
             results=[_result(hit, score) for hit, score in ranked[: request.limit]],
             timing_ms=stages.finish(),
-            versions=_versions(stages, found.index, degraded),
-            degraded=degraded,
+            versions=_versions(stages, found, degraded),
+            degraded=[*degraded_query(found), *degraded],
         )
 
     async def map(self, call: MapCall, context: RequestContext) -> MapAnswer:
@@ -235,9 +245,11 @@ def _result(hit: Hit, score: float) -> SearchResult:
     )
 
 
-def _versions(stages: Stages, index: str, degraded: list[str]) -> dict[str, str]:
+def _versions(stages: Stages, found: RetrieveReply, degraded: list[str]) -> dict[str, str]:
     release = stages.release
-    versions = {"encode": release.encode, "retrieve": release.retrieve, "index": index}
+    versions = {"encode": release.encode, "retrieve": release.retrieve, "index": found.index}
+    if found.impl != LAST_VEC:
+        versions["query_model"] = found.impl
     if release.rerank is not None and not degraded:
         versions["rerank"] = release.rerank
     return versions

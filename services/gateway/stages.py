@@ -13,8 +13,14 @@ from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.mapping import MapReply, MapRequest
 from trimtab.contracts.message import Message
 from trimtab.contracts.rerank import RerankReply, RerankRequest
-from trimtab.contracts.retrieve import RetrieveReply, RetrieveRequest, ScoreReply, ScoreRequest
-from trimtab.control.effective import Controls, Effective, chosen, effective
+from trimtab.contracts.retrieve import (
+    LAST_VEC,
+    RetrieveReply,
+    RetrieveRequest,
+    ScoreReply,
+    ScoreRequest,
+)
+from trimtab.control.effective import Controls, Effective, chosen, effective, query_model
 from trimtab.telemetry.metrics import GATEWAY_STAGE_DURATION
 from trimtab.telemetry.traces import client_span
 
@@ -61,6 +67,11 @@ class Stages:
     def chosen(self, name: str) -> float | int | None:
         """Return a tunable that somebody chose for this request, else None."""
         return chosen(self.controls, name, self.release, now=self.now, tenant=self.context.tenant)
+
+    def query_model(self) -> str | None:
+        """Return the query model in force; None for the query's own vector."""
+        name = query_model(self.controls, self.release, now=self.now, tenant=self.context.tenant)
+        return None if name == LAST_VEC else name
 
     async def encode(self, request: EncodeRequest) -> EncodeReply:
         """Texts to vectors."""

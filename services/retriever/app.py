@@ -19,7 +19,7 @@ from trimtab.contracts import subjects
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.inspect import InspectReply, InspectRequest
 from trimtab.contracts.retrieve import RetrieveReply, RetrieveRequest, ScoreReply, ScoreRequest
-from trimtab.telemetry.metrics import RETRIEVER_SEARCH_DURATION
+from trimtab.telemetry.metrics import RETRIEVER_QUERIES, RETRIEVER_SEARCH_DURATION
 from trimtab.worker.service import Worker
 from trimtab.worker.settings import DeploymentSettings
 
@@ -29,7 +29,7 @@ _INSPECT = "inspect"
 _SWITCH_S = 0.0005
 """A thread in pure Python (tokenising an ingest) gives way to a search after that, not after 5 ms."""
 
-_PARTS = ("dense", "lexical", "passages", "signals")
+_PARTS = ("model", "dense", "lexical", "passages", "signals")
 
 
 def build(deployment: DeploymentSettings, settings: RetrieverSettings) -> Worker:
@@ -68,6 +68,7 @@ class Retriever:
         sys.setswitchinterval(_SWITCH_S)
         catalogue = Catalogue(self._folder.path, self._settings.reply_bytes, worker.log)
         self._catalogue = catalogue
+        worker.identity.facts["query_models"] = " ".join(catalogue.query_models.references)
         await catalogue.load()
         await catalogue.add(manifest.reference, plan)
         await ensure(worker.connection.jetstream(timeout=10), docs_stream())
@@ -140,6 +141,8 @@ def _retrieve_handler(worker: Worker, catalogue: Catalogue, component: str) -> H
         found = await catalogue.retrieve(component, request, context.tenant)
         for part, took_s in found.took_s.items():
             parts[part].observe(took_s)
+        fallback = found.reply.fallback
+        RETRIEVER_QUERIES.labels(found.reply.impl, fallback.value if fallback else "").inc()
         for event in found.bad:
             worker.sampler.bad(_RETRIEVE, component, context, event)
         return found.reply

@@ -17,6 +17,7 @@ from services.retriever.feed import FeedMessage
 from services.retriever.intake import Intake
 from services.retriever.lanes import Lanes
 from services.retriever.plan import Plan
+from services.retriever.querymodel_choice import OWN, QueryModels, wants_model
 from services.retriever.schema import UnusableStore
 from services.retriever.scoring import score
 from services.retriever.search import Retrieved, retrieve
@@ -61,6 +62,8 @@ class Catalogue:
         self._plans: dict[str, Plan] = {}
         self._editions: dict[str, dict[str, Edition]] = {}
         self.caretaker = Caretaker(state, self._lanes, self._store, self._changing, log)
+        self.query_models = QueryModels()
+        """What a search may be asked to make its vector with."""
         self.sequence = self._store.read_sequence()
         """Stream sequence that the store holds."""
         self.stream = self._store.read_stream()
@@ -141,11 +144,19 @@ class Catalogue:
         return found
 
     async def retrieve(self, component: str, request: RetrieveRequest, tenant: str) -> Retrieved:
-        """Answer a request in the search thread; raises what :func:`search.retrieve` and :meth:`get` do."""
+        """Answer a request in the search thread, with a query model's vector when it asks for one.
+
+        Raises what :func:`search.retrieve`, :meth:`QueryModels.choose` and :meth:`get` do.
+        """
         edition = self.get(component, request.collection)
-        return await self._lanes.search(
-            retrieve, edition, request, tenant, self._stem, self._reply_bytes
+        choice = OWN
+        if wants_model(request):
+            choice = await self._lanes.model(self.query_models.choose, request)
+        asked = choice.request(request)
+        found = await self._lanes.search(
+            retrieve, edition, asked, tenant, self._stem, self._reply_bytes
         )
+        return choice.told(found)
 
     async def score(self, component: str, request: ScoreRequest) -> ScoreReply:
         """Score loose texts in the search thread; raises what :func:`scoring.score` does."""
@@ -170,7 +181,7 @@ class Catalogue:
     async def _put(self, row: CollectionRow, changes: list[Change], sequence: int) -> None:
         collection = self._collections.get(row.name)
         if collection is None:
-            collection = Collection(row, lambda slots: self._store.hits(row, slots))
+            collection = loading.searched(self._store, row)
             for component in self._plans:
                 await self._edition(collection, component)
         collection.row = row

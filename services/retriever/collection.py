@@ -5,7 +5,7 @@ a lock; what takes long (BM25, k-means) is computed elsewhere from what this obj
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +18,10 @@ from services.retriever.passage import searched_words
 from services.retriever.store import CollectionRow, StoredPassage
 from services.retriever.terms import Stem, terms
 from services.retriever.visibility import Visibility, VisibleSet
-from trimtab.contracts.retrieve import Hit
+from trimtab.contracts.retrieve import PUBLIC_TENANT, Hit
+
+FindSlots = Callable[[Sequence[str], Sequence[str]], Slots]
+"""``find(ids, tenants) -> slots``: of the passages with these ids that one of the tenants owns."""
 
 
 class Follows(Protocol):
@@ -60,7 +63,10 @@ class LexicalInput:
 class Collection:
     """What is searched under one name."""
 
-    def __init__(self, row: CollectionRow, read_hits: ReadHits) -> None:
+    def __init__(
+        self, row: CollectionRow, read_hits: ReadHits, find_slots: FindSlots | None = None
+    ) -> None:
+        """``find_slots`` looks ids up in an index; without one every passage is looked at."""
         self.row = row
         self.sequence = 0
         """Stream sequence applied."""
@@ -70,6 +76,7 @@ class Collection:
         """Memory of the token vectors."""
         self._followers: list[Follows] = []
         self._hits = HitCache(read_hits)
+        self._find_slots = find_slots or self._scan
         self._flat = FlatVectors(row.dimension)
         self._visibility = Visibility()
         self._tokens: list[bytes] = []
@@ -127,6 +134,10 @@ class Collection:
         """Return what ``tenant`` may see."""
         return self._visibility.of(tenant)
 
+    def slots_of(self, ids: Sequence[str], tenant: str) -> Slots:
+        """Return the slots of the passages with these ids that ``tenant`` may see."""
+        return self._find_slots(ids, (tenant, PUBLIC_TENANT))
+
     def nearest(self, query: Vectors, limit: int, visible: VisibleSet) -> Nearest:
         """Return the true nearest visible slots of a unit query vector."""
         return self._flat.search(query, limit, visible)
@@ -152,6 +163,11 @@ class Collection:
         slots = self._visibility.slots()
         documents = [self._documents[slot] for slot in slots.tolist()]
         return LexicalInput(self.generation, slots, documents, len(self._vocabulary))
+
+    def _scan(self, ids: Sequence[str], tenants: Sequence[str]) -> Slots:
+        slots = self.slots
+        found = [hit.id in ids and hit.tenant in tenants for hit in self.hits(slots)]
+        return slots[np.array(found, dtype=np.bool_)]
 
     def _new_term_ids(self, found: Sequence[str]) -> Terms:
         ids = self._vocabulary

@@ -1,4 +1,4 @@
-"""The three threads beside the event loop: one searches, one writes the store, one builds.
+"""The four threads beside the event loop: one searches, one writes the store, one builds, one runs query models.
 
 Whatever touches a collection in memory runs in the search thread and nowhere else; that is why
 nothing there is locked.
@@ -22,6 +22,7 @@ class Lanes:
         self._search = _thread("search")
         self._store = _thread("store")
         self._build = _thread("build")
+        self._model = _thread("model")
 
     async def search(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run what reads or changes a collection."""
@@ -35,9 +36,13 @@ class Lanes:
         """Run what takes long: BM25, k-means, snapshots."""
         return await _run(self._build, work, *args, **kwargs)
 
+    async def model(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a query model: a large one must not hold up the searches of those who want none."""
+        return await _run(self._model, work, *args, **kwargs)
+
     def close(self) -> None:
         """Wait for what runs and end the threads."""
-        for thread in (self._search, self._store, self._build):
+        for thread in (self._search, self._store, self._build, self._model):
             thread.shutdown(wait=True)
 
 

@@ -20,11 +20,20 @@ def snapshots_of(state: Path, collection: str, component: str) -> Path:
 
 def load_collection(store: Store, row: CollectionRow) -> Collection:
     """Load one collection: nobody may write the store meanwhile."""
-    collection = Collection(row, lambda slots: store.hits(row, slots))
+    collection = searched(store, row)
     stem, sequence = english_stemmer(), store.read_sequence()
     for chunk in _chunks(store.passages(row)):
         collection.apply([Change.of(stored, stem) for stored in chunk], sequence)
     return collection
+
+
+def searched(store: Store, row: CollectionRow) -> Collection:
+    """Return a collection in memory that reads its texts and looks up its ids in the store."""
+    return Collection(
+        row,
+        lambda slots: store.hits(row, slots),
+        lambda ids, tenants: store.slots_of(row, ids, tenants),
+    )
 
 
 def lexical_of(given: LexicalInput, plan: LexicalPlan) -> LexicalIndex:

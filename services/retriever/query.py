@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from services.retriever.passage import Refusal, unit_row
+from services.retriever.passage import NORM_TOLERANCE, Refusal, unit_row
 from trimtab.contracts.encode import TokenVectors
 from trimtab.contracts.errors import DimensionMismatch, InvalidMessage
 from trimtab.contracts.tensor import Matrix
@@ -22,6 +22,23 @@ def unit_vector(what: str, matrix: Matrix, dimension: int) -> NDArray[np.float32
     if isinstance(row, Refusal):
         raise InvalidMessage(what, "must be one row of f32 of unit length; send (1, dimension)")
     return row
+
+
+def unit_rows(what: str, matrix: Matrix, dimension: int) -> NDArray[np.float32]:
+    """Return the rows of a matrix of unit vectors.
+
+    Raises:
+        DimensionMismatch: they are not of ``dimension``.
+        InvalidMessage: they are not f32 rows of unit length.
+    """
+    if matrix.dim != dimension:
+        raise DimensionMismatch(what, matrix.dim, dimension)
+    rows = matrix.array()
+    if matrix.dtype != "f32" or not np.all(
+        np.abs(np.linalg.norm(rows, axis=1) - 1.0) < NORM_TOLERANCE  # False for NaN too
+    ):
+        raise InvalidMessage(what, "must be rows of f32 of unit length; send (n, dimension)")
+    return rows
 
 
 def one_text(what: str, tokens: TokenVectors | None) -> NDArray[np.int8] | None:

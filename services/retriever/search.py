@@ -101,6 +101,8 @@ def retrieve(
     vector = query.unit_vector("query vector", request.vector, collection.row.dimension)
     query_tokens = query.one_text("query token vectors", request.tokens)
     visible = collection.visible(tenant)
+    if request.exclude:
+        visible = visible.without(collection.slots_of(request.exclude, tenant))
 
     clock = _Clock()
     pool = _candidates(edition, request, vector, visible, stem, clock)

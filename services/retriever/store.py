@@ -213,6 +213,18 @@ class Store:
         found = dict(self._read.execute(query, rows))
         return [self._hits.decode(found[row]) for row in rows]
 
+    def slots_of(
+        self, collection: CollectionRow, ids: Sequence[str], tenants: Sequence[str]
+    ) -> NDArray[np.int64]:
+        """Return the slots of the passages with these ids that one of ``tenants`` owns, ascending."""
+        owners, names = ",".join("?" * len(tenants)), ",".join("?" * len(ids))
+        query = (
+            "SELECT row FROM passage WHERE collection = ? AND tenant IN"  # noqa: S608 - only marks
+            f" ({owners}) AND id IN ({names}) ORDER BY row"
+        )
+        cursor = self._read.execute(query, (collection.number, *tenants, *ids))
+        return np.array([_slot(row) for (row,) in cursor], dtype=np.int64)
+
     def _put(self, collection: CollectionRow, passage: Passage) -> StoredPassage | None:
         found = self._write.execute(
             "SELECT row, content_hash FROM passage WHERE collection = ? AND tenant = ? AND id = ?",

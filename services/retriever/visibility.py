@@ -46,6 +46,15 @@ class VisibleSet:
         visible: NDArray[np.bool_] = inside & ((bits & 1) == 1)
         return visible
 
+    def without(self, slots: NDArray[np.int64]) -> "VisibleSet":
+        """Return the set less some slots; those that were not visible change nothing."""
+        hidden = np.unique(slots[self.contains(slots)])
+        if not len(hidden):
+            return self
+        bitmap = self.bitmap.copy()
+        np.bitwise_and.at(bitmap, hidden >> 3, ~np.left_shift(1, hidden & 7).astype(np.uint8))
+        return VisibleSet(self.count - len(hidden), False, bitmap)
+
     def slots(self) -> NDArray[np.int64]:
         """Return the visible slots, ascending."""
         return np.flatnonzero(np.unpackbits(self.bitmap, bitorder="little")).astype(np.int64)

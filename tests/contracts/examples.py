@@ -29,6 +29,7 @@ from trimtab.contracts.pipeline import (
 )
 from trimtab.contracts.rerank import RerankReply, RerankRequest
 from trimtab.contracts.retrieve import (
+    Fallback,
     Hit,
     RetrieveReply,
     RetrieveRequest,
@@ -101,8 +102,17 @@ def _retrieval() -> list[msgspec.Struct]:
             vector=_matrix(1, 3),
             limit=50,
             nprobe=8,
+            window=_matrix(2, 3),
+            exclude=["shutil.move"],
+            impl="amn_v0",
         ),
-        RetrieveReply(collection="stdlib", index="stdlib@42", hits=[hit], signals=signals),
+        RetrieveReply(
+            collection="stdlib",
+            index="stdlib@42",
+            hits=[hit],
+            signals=signals,
+            fallback=Fallback.WINDOW_SHORT,
+        ),
         ScoreRequest(
             text="copy a tree",
             vector=_matrix(1, 3),
@@ -196,7 +206,13 @@ def _front_door() -> list[msgspec.Struct]:
     )
     return [
         result,
-        SearchRequest(text="copy a tree", collection="stdlib", limit=10),
+        SearchRequest(
+            text="copy a tree",
+            collection="stdlib",
+            limit=10,
+            context=["move a tree"],
+            exclude=["shutil.move"],
+        ),
         SearchReply(
             request_id="r-1",
             release="base",

@@ -29,6 +29,7 @@ from trimtab.contracts.control import (
 from trimtab.control.commands import document_difference
 from trimtab.control.effective import Controls
 from trimtab.control.store import ControlStore
+from trimtab.control.tunables import QUERY_MODEL
 
 release = typer.Typer(help="Releases: one component version per stage, immutable.")
 canary = typer.Typer(help="Ramp a release, watch it, take it back.")
@@ -44,7 +45,10 @@ def create(
     rerank: Annotated[str, typer.Option(help="Component, or `none`.")] = "",
     mapper: Annotated[str, typer.Option("--map", help="Component.")] = "",
     setting: Annotated[
-        list[str] | None, typer.Option("--setting", help="Like retriever.nprobe=4; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--setting", help="Like retriever.nprobe=4 or retriever.impl=mean; repeatable."
+        ),
     ] = None,
     base: Annotated[
         str, typer.Option("--from", help="Release to start from; default: the stable one.")
@@ -251,7 +255,7 @@ def _settings(origin: Release, given: list[str]) -> dict[str, float | int | str 
     for text in given:
         key, _, value = text.partition("=")
         try:
-            settings[key] = float(value)
+            settings[key] = value if key == QUERY_MODEL else float(value)
         except ValueError:
             raise Failure(f"{text!r} is no setting", "write retriever.nprobe=4") from None
     return settings

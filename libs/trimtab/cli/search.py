@@ -1,6 +1,9 @@
 """`trimtab search TEXT`: the best passages of a collection."""
 
 import asyncio
+import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,14 +12,15 @@ from rich.text import Text
 
 from trimtab.cli import options
 from trimtab.cli.address import nats_url
-from trimtab.cli.failure import guarded
+from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.link import reach
 from trimtab.cli.output import print_json, stderr, stdout
-from trimtab.contracts.pipeline import SearchReply
+from trimtab.contracts.pipeline import MAX_CONTEXT, SearchReply, SearchRequest
 from trimtab.contracts.retrieve import PUBLIC_TENANT
 from trimtab.corpus.stdlib import COLLECTION
 
 _SHOWN_CHARS = 240
+_BLANK_LINE = re.compile(r"\n\s*\n")
 
 
 @guarded
@@ -24,6 +28,18 @@ def search(
     text: Annotated[str, typer.Argument(help="What to look for, in plain words.", metavar="TEXT")],
     collection: options.Collection = COLLECTION,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="Most results.")] = 10,
+    context: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--context",
+            help="What was read or asked before, oldest first: a text, or a file of paragraphs; repeatable.",
+            metavar="TEXT|FILE",
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", help="Passage to leave out; repeatable.", metavar="ID"),
+    ] = None,
     tenant: options.Tenant = PUBLIC_TENANT,
     nats: options.Nats = None,
     nkey_seed: options.Seed = None,
@@ -34,7 +50,14 @@ def search(
     if not text.strip():
         raise typer.BadParameter("the text is blank", param_hint="TEXT")
 
-    reply = asyncio.run(_ask(nats_url(nats), nkey_seed, text, collection, limit, tenant, timeout))
+    request = SearchRequest(
+        text=text,
+        collection=collection,
+        limit=limit,
+        context=texts_of(context or [])[-MAX_CONTEXT:],
+        exclude=exclude or [],
+    )
+    reply = asyncio.run(_ask(nats_url(nats), nkey_seed, request, tenant, timeout))
 
     for left_out in reply.degraded:
         stderr().print(f"degraded: {left_out}", style="yellow", markup=False)
@@ -45,18 +68,36 @@ def search(
 
 
 async def _ask(
-    url: str,
-    nkey_seed: Path | None,
-    text: str,
-    collection: str,
-    limit: int,
-    tenant: str,
-    timeout_s: float,
+    url: str, nkey_seed: Path | None, request: SearchRequest, tenant: str, timeout_s: float
 ) -> SearchReply:
     async with reach(url, nkey_seed) as client:
         return await client.search(
-            text, collection=collection, limit=limit, tenant=tenant, timeout_s=timeout_s
+            request.text,
+            collection=request.collection,
+            limit=request.limit,
+            context=request.context,
+            exclude=request.exclude,
+            tenant=tenant,
+            timeout_s=timeout_s,
         )
+
+
+def texts_of(given: Iterable[str]) -> list[str]:
+    """Return the context's texts: each that names a file stands for the file's paragraphs."""
+    texts: list[str] = []
+    for text in given:
+        texts.extend(_paragraphs(Path(text)) if os.path.isfile(text) else [text])  # noqa: PTH113 - a long text is no error
+    return texts
+
+
+def _paragraphs(path: Path) -> list[str]:
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(
+            f"{path.name} cannot be read: {type(error).__name__}", "name a UTF-8 text file"
+        ) from None
+    return [part.strip() for part in _BLANK_LINE.split(content) if part.strip()]
 
 
 def shape(reply: SearchReply) -> dict[str, Any]:

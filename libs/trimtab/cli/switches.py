@@ -18,7 +18,8 @@ from trimtab.contracts.control import (
 )
 
 _SWITCH_HELP = (
-    "mapper.mode=rules_only, reranker=off, retriever.impl=NAME, pipeline=closed, release=NAME"
+    "mapper.mode=rules_only, reranker=off, retriever.impl=last_vec|mean|amn_v0|gru_v0 (or another query"
+    " model that a retriever has loaded), pipeline=closed, release=NAME"
 )
 SwitchArgument = Annotated[str, typer.Argument(help=_SWITCH_HELP, metavar="SWITCH[=VALUE]")]
 Tenant = Annotated[str, typer.Option("--tenant", help="Only for this tenant.", metavar="NAME")]
@@ -39,6 +40,7 @@ def kill(
     actor: steering.Actor = "",
     dry_run: steering.DryRun = False,
     expect_revision: steering.Expect = None,
+    force: steering.Force = False,
     direct: steering.Direct = False,
     wait: steering.Wait = 10.0,
     nats: options.Nats = None,
@@ -54,7 +56,7 @@ def kill(
     steer(
         command,
         Manner(
-            nats, nkey_seed, reason, actor, dry_run, expect_revision, False, direct, wait, as_json
+            nats, nkey_seed, reason, actor, dry_run, expect_revision, force, direct, wait, as_json
         ),
     )
 

@@ -7,10 +7,13 @@ from msgspec import Meta
 from trimtab.contracts.errors import ErrorReply
 from trimtab.contracts.mapping import MAX_OUTPUT_CHARS, MapReply
 from trimtab.contracts.message import Message
-from trimtab.contracts.retrieve import CollectionName
+from trimtab.contracts.retrieve import MAX_EXCLUDED, CollectionName, PassageId
 
 MAX_QUERY_CHARS = 8192
 """Longest query, characters."""
+
+MAX_CONTEXT = 16
+"""Most texts of a search's context."""
 
 MAX_BATCH = 100
 """Most items of a batch (runbook 1, `/map/batch`)."""
@@ -25,6 +28,13 @@ class SearchRequest(Message, frozen=True, kw_only=True):
     """Where to search."""
     limit: Annotated[int, Meta(ge=1, le=100)] = 10
     """Results wanted."""
+    context: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=MAX_QUERY_CHARS)]],
+        Meta(max_length=MAX_CONTEXT),
+    ] = []
+    """Texts that the caller read or asked before, oldest first: what a contextual query model reads."""
+    exclude: Annotated[list[PassageId], Meta(max_length=MAX_EXCLUDED)] = []
+    """Ids of passages that must not come out, for example those of the context."""
 
 
 class SearchResult(Message, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """Gateway -> retriever: a query to candidates and the signals a reranker needs."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta
@@ -20,6 +21,27 @@ CollectionName = Annotated[str, Meta(pattern=COLLECTION_PATTERN.replace("$", r"\
 PUBLIC_TENANT = "public"
 """Tenant of passages that everybody may see."""
 
+MAX_EXCLUDED = 64
+"""Most passages that a search may leave out."""
+
+PassageId = Annotated[str, Meta(min_length=1, max_length=256)]
+"""The producer's id of a passage."""
+
+LAST_VEC = "last_vec"
+"""The query model that searches with the query's own vector: always there, and what others fall back to."""
+
+QueryModelName = Annotated[str, Meta(min_length=1, max_length=120)]
+"""``last_vec``, ``mean``, or the name or reference of a query model: ``amn_v0``, ``amn_v0@1``."""
+
+
+class Fallback(StrEnum):
+    """Why the query's own vector was searched with although a query model was asked for."""
+
+    NOT_LOADED = "not_loaded"
+    WINDOW_SHORT = "window_short"
+    NAMESPACE = "namespace"
+    BAD_OUTPUT = "bad_output"
+
 
 class RetrieveRequest(Message, frozen=True, kw_only=True):
     """Gateway -> retriever (``trimtab.v1.retrieve.<component>``); the tenant travels in the header."""
@@ -38,6 +60,12 @@ class RetrieveRequest(Message, frozen=True, kw_only=True):
     """Candidates wanted."""
     nprobe: Annotated[int, Meta(ge=1, le=65536)] | None = None
     """IVF lists to visit; None takes the worker's setting."""
+    window: Matrix | None = None
+    """(n, dimension) float32, unit rows: the context oldest first, the query last; None without context."""
+    exclude: Annotated[list[PassageId], Meta(max_length=MAX_EXCLUDED)] = []
+    """Passages that must not come out."""
+    impl: QueryModelName | None = None
+    """Query model to search with; None searches with ``vector``."""
 
 
 class Hit(Message, frozen=True, kw_only=True):
@@ -85,6 +113,10 @@ class RetrieveReply(Message, frozen=True, kw_only=True):
     """Candidates, best first; fewer than asked when the collection is small."""
     signals: Signals | None
     """One entry per hit; None without hits."""
+    impl: QueryModelName = LAST_VEC
+    """Query model whose vector was searched with, as ``name`` or ``name@version``."""
+    fallback: Fallback | None = None
+    """Why that is not the one that was asked for; None when it is."""
 
 
 class ScoreRequest(Message, frozen=True, kw_only=True):

@@ -36,7 +36,7 @@ from trimtab.contracts.control import (
 )
 from trimtab.contracts.errors import InvalidCommand, ReleaseExists, UnknownRelease
 from trimtab.contracts.gates import GateReport
-from trimtab.control.tunables import checked, tunable_of
+from trimtab.control.tunables import checked, checked_in_release, tunable_of
 
 LANE_COMMANDS = (KillCommand, RestoreCommand)
 """Those that write the kill lane; all others write the state."""
@@ -169,7 +169,7 @@ def _create(state: ControlState, release: Release) -> ControlState:
     if stored is not None and stored.hash != release.hash:
         raise ReleaseExists(release.name, stored.hash, release.hash)
     for name, value in release.settings.items():
-        checked(name, value)
+        checked_in_release(name, value)
     return _with(state, releases={**state.releases, release.name: release})
 
 

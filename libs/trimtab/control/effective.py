@@ -24,7 +24,7 @@ from trimtab.contracts.control import (
 )
 from trimtab.contracts.mapping import MappingMode
 from trimtab.control.assignment import Role
-from trimtab.control.tunables import tunable_of
+from trimtab.control.tunables import QUERY_MODEL, tunable_of
 
 _SERVING_CANARY = frozenset({Phase.RUNNING, Phase.PAUSED, Phase.HOLDING})
 
@@ -182,6 +182,15 @@ def chosen(
         if released is not None:
             return _number(released)
     return None
+
+
+def query_model(
+    controls: Controls, release: Release, *, now: float, tenant: str = ""
+) -> str | None:
+    """Return the query model in force: the switch's, else the release's, else None."""
+    thrown = effective(controls, now=now, tenant=tenant).retriever_impl
+    released = release.settings.get(QUERY_MODEL)
+    return thrown or (None if released is None else str(released))
 
 
 def setting(

@@ -82,17 +82,15 @@ async def _once(
     if _repeated(order, before):
         return _outcome(before, "unchanged", [], []), before
     if isinstance(order.command, KillCommand | RestoreCommand):
-        return await _write_lane(store, order, before, by)
+        return await _write_lane(store, order, before, by, interlocks)
     state = change_state(before.state, order.command, by)
     diff = document_difference(before.state, state)
     if not diff:
         return _outcome(before, "unchanged", [], []), before
     findings = interlocks(before, state, order)
-    refusal = next((finding for finding in findings if not finding.ok), None)
     if order.dry_run:
         return _outcome(before, "dry_run", diff, findings), before
-    if refusal is not None and not order.force:
-        raise InterlockRefused(refusal.interlock, refusal.detail)
+    _obey(findings, order)
     stamped = msgspec.structs.replace(
         state,
         operation=order.operation,
@@ -108,20 +106,28 @@ async def _once(
 
 
 async def _write_lane(
-    store: ControlStore, order: Order, before: Controls, by: By
+    store: ControlStore, order: Order, before: Controls, by: By, interlocks: Interlocks
 ) -> tuple[Outcome, Controls]:
     assert isinstance(order.command, KillCommand | RestoreCommand)  # noqa: S101 - for the checker
     lane: KillLane = change_lane(before.lane, order.command, by)
     diff = lane_difference(before.lane, lane)
     if not diff:
         return _outcome(before, "unchanged", [], []), before
+    findings = interlocks(before, before.state, order)
     if order.dry_run:
-        return _outcome(before, "dry_run", diff, []), before
+        return _outcome(before, "dry_run", diff, findings), before
+    _obey(findings, order)
     stamped = msgspec.structs.replace(lane, operation=order.operation)
     revision = await store.write_lane(stamped, before.lane_revision)
     after = Controls(before.state, before.state_revision, stamped, revision)
     await store.hint(after)
-    return _outcome(after, "written", diff, []), after
+    return _outcome(after, "written", diff, findings), after
+
+
+def _obey(findings: list[Finding], order: Order) -> None:
+    refusal = next((finding for finding in findings if not finding.ok), None)
+    if refusal is not None and not order.force:
+        raise InterlockRefused(refusal.interlock, refusal.detail)
 
 
 def _repeated(order: Order, controls: Controls) -> bool:

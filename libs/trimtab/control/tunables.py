@@ -1,9 +1,10 @@
 """The bounded settings: what may be set, between which values, and what holds when nobody set it."""
 
+import re
 from dataclasses import dataclass
 
 from trimtab.contracts.control import Value
-from trimtab.contracts.errors import SettingOutOfBounds, UnknownSetting
+from trimtab.contracts.errors import InvalidCommand, SettingOutOfBounds, UnknownSetting
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,12 @@ TUNABLES = {
 }
 
 
+QUERY_MODEL = "retriever.impl"
+"""Setting of a release that is a name, not a number: its query model. The switch of that name overrides it."""
+
+_QUERY_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,79}(@[A-Za-z0-9.]{1,39})?")
+
+
 def tunable_of(name: str) -> Tunable:
     """Return the tunable that a setting's name belongs to.
 
@@ -100,3 +107,18 @@ def checked(name: str, value: Value) -> float | int:
     if not tunable.low <= value <= tunable.high or (whole and value != int(value)):
         raise SettingOutOfBounds(name, str(value), tunable.low, tunable.high)
     return int(value) if whole else float(value)
+
+
+def checked_in_release(name: str, value: Value) -> Value:
+    """Return the value of a release's setting as its own type: a tunable's, or a query model's name.
+
+    Raises:
+        UnknownSetting: no such setting.
+        SettingOutOfBounds: as :func:`checked`.
+        InvalidCommand: no name of a query model.
+    """
+    if name != QUERY_MODEL:
+        return checked(name, value)
+    if not isinstance(value, str) or not _QUERY_MODEL_NAME.fullmatch(value):
+        raise InvalidCommand(f"{name} takes a query model's name, like mean or amn_v0")
+    return value

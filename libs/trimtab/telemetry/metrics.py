@@ -134,9 +134,16 @@ RETRIEVER_SEQUENCE = Gauge(
 )
 RETRIEVER_SEARCH_DURATION = Histogram(
     "retriever_search_duration_seconds",
-    "Time in one part of a search: dense, lexical, maxsim.",
+    "Time in one part of a search: model, dense, lexical, passages, signals.",
     ("part",),
     buckets=_LATENCY_S,
+    registry=REGISTRY,
+)
+RETRIEVER_QUERIES = Counter(
+    "retriever_queries_total",
+    "Searches, by the query model whose vector was searched with, and why when another was asked for:"
+    " not_loaded, window_short, namespace, bad_output.",
+    ("impl", "fallback"),
     registry=REGISTRY,
 )
 RETRIEVER_SNAPSHOT_REFUSED = Counter(

@@ -1,0 +1,306 @@
+"""The switch ``retriever.impl`` over real workers: what the replies say, what falls back, what is refused."""
+
+import asyncio
+import hashlib
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import msgspec
+import numpy as np
+import pytest
+from nats.aio.client import Client as NatsClient
+
+from services.controller.app import build as build_controller
+from services.controller.settings import ControllerSettings
+from services.gateway.app import build as build_gateway
+from services.gateway.settings import GatewaySettings
+from tests.unit.control.documents import release
+from tests.unit.retriever import stream
+from tests.unit.retriever.corpora import DIMENSION, NAMESPACE
+from tests.workers import deployment, running
+from trimtab.bus.local_server import LocalServer
+from trimtab.bus.server import Endpoint
+from trimtab.client import Client
+from trimtab.contracts import subjects
+from trimtab.contracts.control import (
+    Command,
+    CreateReleaseCommand,
+    KillCommand,
+    Order,
+    Outcome,
+    RestoreCommand,
+    StartCanaryCommand,
+    Switch,
+)
+from trimtab.contracts.encode import EncodeReply, EncodeRequest, TokenVectors
+from trimtab.contracts.errors import RemoteError
+from trimtab.contracts.headers import RequestContext
+from trimtab.contracts.retrieve import LAST_VEC
+from trimtab.contracts.tensor import Matrix
+from trimtab.control.execute import execute
+from trimtab.control.store import ControlStore
+from trimtab.telemetry.metrics import REGISTRY
+from trimtab.worker.service import Worker
+from trimtab.worker.settings import WorkerSettings
+
+pytestmark = pytest.mark.integration
+
+BASE = msgspec.structs.replace(release("base", rerank=None), namespace=NAMESPACE)
+TEXTS = [f"passage {number}" for number in range(40)]
+
+
+def vector(text: str) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
+    """A unit vector that depends on the text alone."""
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    drawn = np.random.default_rng(seed).standard_normal(DIMENSION)
+    return (drawn / np.linalg.norm(drawn)).astype(np.float32)
+
+
+@dataclass
+class Encoder:
+    """Answers as an encoder, and remembers what it was asked."""
+
+    asked: list[list[str]] = field(default_factory=list)
+
+    async def load(self, worker: Worker) -> None:
+        worker.serve(Endpoint("encode", subjects.encode(BASE.encode), EncodeRequest, self.encode))
+
+    async def encode(self, request: EncodeRequest, _context: RequestContext) -> EncodeReply:
+        self.asked.append(request.texts)
+        counts = [1 + number for number in range(len(request.texts))]
+        tokens = np.full((sum(counts), 8), 45, dtype=np.int8)
+        return EncodeReply(
+            namespace=request.namespace,
+            vectors=Matrix.of(np.stack([vector(text) for text in request.texts])),
+            token_counts=counts,
+            truncated=0,
+            cached=0,
+            tokens=TokenVectors(matrix=Matrix.of(tokens), counts=counts),
+        )
+
+
+@dataclass
+class Scene:
+    """A gateway, a retriever with forty passages, a controller, and the hand that steers them."""
+
+    client: Client
+    api: str
+    encoder: Encoder
+    retriever: Worker
+    gateway: Worker
+    connection: NatsClient
+
+    async def order(self, command: Command, *, force: bool = False) -> Outcome:
+        """Have the controller carry it out, and wait until the gateway obeys."""
+        order = Order(
+            operation=uuid.uuid4().hex, command=command, actor="test", reason="test", force=force
+        )
+        outcome = await self.client.order(order)
+        await self._obeyed(outcome)
+        return outcome
+
+    async def write(self, command: Command) -> None:
+        """The same without a controller."""
+        order = Order(operation=uuid.uuid4().hex, command=command, actor="test", reason="test")
+        store = await ControlStore.open(self.connection)
+        outcome, _ = await execute(store, order, now=time.time())
+        await self._obeyed(outcome)
+
+    async def _obeyed(self, outcome: Outcome) -> None:
+        async with asyncio.timeout(60):
+            while self.gateway.controls.revision < outcome.revision:
+                await asyncio.sleep(0.01)
+
+
+def counted(metric: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(metric, labels) or 0.0
+
+
+def impl(name: str) -> KillCommand:
+    return KillCommand(switch=Switch.RETRIEVER_IMPL, value=name, ttl_s=3600)
+
+
+@asynccontextmanager
+async def scene_of(
+    server: LocalServer, connection: NatsClient, home: Path, *, controller: bool = True
+) -> AsyncIterator[Scene]:
+    await stream.write(connection, [stream.message(t, vector(t), text=t) for t in TEXTS])
+    await (await ControlStore.open(connection, create=True)).initialise(BASE, "test")
+    encoder, home_of = Encoder(), deployment(server, home)
+    settings = WorkerSettings(instance="e-0")
+    retriever = stream.worker(server, home)
+    gateway = build_gateway(home_of, GatewaySettings(instance="g-0", api_port=0))
+    workers = [Worker("encoder", "by hash", home_of, settings, encoder.load), retriever, gateway]
+    if controller:
+        workers.append(build_controller(home_of, ControllerSettings(instance="c-0")))
+    async with AsyncExitStack() as stack:
+        for worker in workers:
+            await stack.enter_async_context(running(worker))
+        api = str(gateway.identity.facts["api_url"])
+        client = Client(connection)
+        if controller:
+            await _seen(client)
+        yield Scene(client, api, encoder, retriever, gateway, connection)
+
+
+async def _seen(client: Client) -> None:
+    """Wait until the controller has heard of the retriever."""
+    async with asyncio.timeout(60):
+        while "retriever" not in {each.service for each in (await client.status()).workers}:
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def scene(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> AsyncIterator[Scene]:
+    async with scene_of(nats_server, connection, tmp_path) as made:
+        yield made
+
+
+async def test_the_switch_decides_what_is_searched_with_until_it_is_taken_back(
+    scene: Scene,
+) -> None:
+    context = TEXTS[:4]
+    before = await scene.client.search("a question", collection="docs", context=context)
+
+    await scene.order(impl("mean"))
+    thrown = await scene.client.search("a question", collection="docs", context=context, limit=40)
+    await scene.order(RestoreCommand(switch=Switch.RETRIEVER_IMPL))
+    after = await scene.client.search("a question", collection="docs", context=context)
+
+    assert scene.encoder.asked == [["a question"], [*context, "a question"], ["a question"]]
+    assert ("query_model" in before.versions, before.degraded) == (False, [])
+    assert (thrown.versions["query_model"], thrown.degraded) == ("mean", [])
+    assert [r.id for r in after.results] == [r.id for r in before.results]
+    mean = np.mean([vector(text) for text in [*context, "a question"]], axis=0)
+    nearest = sorted(TEXTS, key=lambda text: -float(vector(text) @ mean))
+    assert [result.id for result in thrown.results] == nearest
+    assert thrown.results[0].score == pytest.approx(
+        float(vector(nearest[0]) @ mean) / float(np.linalg.norm(mean)), abs=1e-5
+    )
+
+
+async def test_a_search_without_context_falls_back_and_says_why(scene: Scene) -> None:
+    own = await scene.client.search("a question", collection="docs")
+    await scene.order(impl("mean"))
+    reply = await scene.client.search("a question", collection="docs")
+
+    assert [r.id for r in reply.results] == [r.id for r in own.results]
+    assert "query_model" not in reply.versions
+    assert reply.degraded == ["query_model: window_short"]
+
+
+async def test_a_model_that_nobody_loaded_is_refused_by_the_controller_and_survived_without_it(
+    scene: Scene,
+) -> None:
+    with pytest.raises(RemoteError, match="loaded: last_vec, mean") as caught:
+        await scene.order(impl("gru_v0"))
+    assert caught.value.error == "InterlockRefused"
+
+    outcome = await scene.order(impl("gru_v0"), force=True)
+    reply = await scene.client.search("a question", collection="docs", context=TEXTS[:4])
+
+    assert [finding.interlock for finding in outcome.findings if not finding.ok] == ["query_model"]
+    assert reply.degraded == ["query_model: not_loaded"]
+    assert len(reply.results) == 10
+
+
+async def test_the_switch_works_for_one_tenant_and_without_a_controller(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> None:
+    command = KillCommand(switch=Switch.RETRIEVER_IMPL, value="mean", tenant="acme", ttl_s=3600)
+    async with scene_of(nats_server, connection, tmp_path, controller=False) as scene:
+        await scene.write(command)
+        versions = {
+            tenant: (
+                await scene.client.search(
+                    "a question", collection="docs", context=TEXTS[:4], tenant=tenant
+                )
+            ).versions
+            for tenant in ("acme", "globex")
+        }
+
+    assert versions["acme"]["query_model"] == "mean"
+    assert "query_model" not in versions["globex"]
+
+
+async def test_a_release_brings_its_query_model_and_the_switch_overrides_it(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> None:
+    with_mean = msgspec.structs.replace(BASE, settings={"retriever.impl": "mean"})
+    await (await ControlStore.open(connection, create=True)).initialise(with_mean, "test")
+    async with scene_of(nats_server, connection, tmp_path, controller=False) as scene:
+        released = await scene.client.search("x", collection="docs", context=TEXTS[:4])
+        await scene.write(impl(LAST_VEC))
+        thrown = await scene.client.search("x", collection="docs", context=TEXTS[:4])
+
+    assert released.versions["query_model"] == "mean"
+    assert ("query_model" in thrown.versions, thrown.degraded) == (False, [])
+
+
+async def test_a_release_whose_query_model_nobody_loaded_is_not_ramped(scene: Scene) -> None:
+    named = msgspec.structs.replace(BASE, name="next", settings={"retriever.impl": "amn_v0"})
+    await scene.order(CreateReleaseCommand(release=named))
+
+    order = Order(
+        operation=uuid.uuid4().hex,
+        command=StartCanaryCommand(release="next", weight_bp=500),
+        actor="test",
+        reason="test",
+        dry_run=True,
+    )
+    outcome = await scene.client.order(order)
+
+    [finding] = [each for each in outcome.findings if each.interlock == "query_model"]
+    assert not finding.ok
+    assert "no live retriever has loaded amn_v0" in finding.detail
+
+
+async def test_excluded_passages_never_come_out_over_nats_and_http(scene: Scene) -> None:
+    first = await scene.client.search("passage 3", collection="docs", limit=10)
+    excluded = [result.id for result in first.results[:5]]
+
+    over_nats = await scene.client.search(
+        "passage 3", collection="docs", limit=40, exclude=excluded
+    )
+    async with httpx.AsyncClient(base_url=scene.api, timeout=60, trust_env=False) as http:
+        answer = await http.post(
+            "/v1/search",
+            json={
+                "text": "passage 3",
+                "collection": "docs",
+                "limit": 40,
+                "exclude": excluded,
+                "context": ["one", "two"],
+            },
+        )
+        blank = await http.post("/v1/search", json={"text": "x", "context": ["  "]})
+
+    assert answer.status_code == 200
+    rest = {text for text in TEXTS if text not in excluded}
+    assert {result.id for result in over_nats.results} == rest
+    assert {result["id"] for result in answer.json()["results"]} == rest
+    assert (blank.status_code, blank.json()["title"]) == (422, "InvalidMessage")
+    assert "context is blank" in blank.json()["detail"]
+
+
+async def test_a_retriever_lists_its_query_models_and_counts_what_fell_back(scene: Scene) -> None:
+    event = {"service": "retriever", "event": "query_model_fallback"}
+    before = (
+        counted("retriever_queries_total", impl=LAST_VEC, fallback="not_loaded"),
+        counted("trimtab_bad_events_total", **event),
+    )
+    await scene.order(impl("amn_v0"), force=True)
+    await scene.client.search("a question", collection="docs", context=TEXTS[:4])
+
+    assert scene.retriever.identity.facts["query_models"] == "last_vec mean"
+    [sample] = [s for s in await scene.client.health() if s.service == "retriever"]
+    assert sample.facts["query_models"] == "last_vec mean"
+    assert counted("retriever_queries_total", impl=LAST_VEC, fallback="not_loaded") == before[0] + 1
+    assert counted("trimtab_bad_events_total", **event) == before[1] + 1
