@@ -1,5 +1,6 @@
 """Which kills must be in force, kept apart from the code under test: opened and closed by what was ordered."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -51,10 +52,11 @@ class KillBook:
         known = {_identity(killed.kill) for killed in kept}
         self._killed += [Killed(k, revision) for k in lane.kills if _identity(k) not in known]
         for killed in kept:
-            gone, over = _identity(killed.kill) not in there, is_over(killed.kill, latest)
-            if gone and over:
+            gone = _identity(killed.kill) not in there
+            right = not gone or is_over(killed.kill, latest) or _outlasted(killed.kill, lane)
+            if gone and right:
                 killed.until = revision
-            yield killed, over or not gone
+            yield killed, right
 
     def of(self, lane_revision: int, now: float) -> Iterator[Kill]:
         """Yield what who holds a lane must obey at a time of day."""
@@ -67,6 +69,20 @@ class KillBook:
 def is_over(kill: Kill, now: float) -> bool:
     """Return whether a kill ran out."""
     return kill.expires_at is not None and kill.expires_at <= now
+
+
+def _outlasted(kill: Kill, lane: KillLane) -> bool:
+    """Return whether the lane kills the same for at least as long."""
+    scope = (kill.switch, kill.value, kill.tenant, kill.detector)
+    return any(
+        (other.switch, other.value, other.tenant, other.detector) == scope
+        and _until(other) >= _until(kill)
+        for other in lane.kills
+    )
+
+
+def _until(kill: Kill) -> float:
+    return math.inf if kill.expires_at is None else kill.expires_at
 
 
 def _identity(kill: Kill) -> tuple[str, str, str, str, float]:

@@ -5,6 +5,7 @@ the one the write replaces: whoever was fenced out, or decided on old facts, los
 """
 
 import asyncio
+import math
 import time
 import uuid
 from collections import deque
@@ -178,9 +179,10 @@ class Reconciler:
         commands: list[SetCommand | KillCommand] = [
             SetCommand(name=name, value=value) for name, value in answer.set.items()
         ]
-        commands += [
-            KillCommand(switch=Switch(switch), value=value) for switch, value in answer.kill.items()
-        ]
+        kills = (
+            KillCommand(switch=Switch(name), value=value) for name, value in answer.kill.items()
+        )
+        commands += [kill for kill in kills if not self._killed_already(kill, now)]
 
         def fence(_before: Controls, _after: ControlState, _order: Order) -> list[Finding]:
             detail = f"decided under lease epoch {epoch}"
@@ -192,6 +194,16 @@ class Reconciler:
             )
             _, controls = await execute(self.store, order, now=now, epoch=epoch, interlocks=fence)
             await self.feed.apply(controls)
+
+    def _killed_already(self, command: KillCommand, now: float) -> bool:
+        """Return whether somebody threw this switch for at least as long: we must not shorten it."""
+        until = math.inf if command.ttl_s is None else now + command.ttl_s
+        return any(
+            (kill.switch, kill.value, kill.tenant, kill.detector)
+            == (command.switch, command.value, "", "")
+            and (kill.expires_at is None or kill.expires_at >= until)
+            for kill in self.feed.required.kills(now)
+        )
 
     async def _put(
         self, controls: Controls, state: ControlState, reason: str, now: float, epoch: int
