@@ -40,7 +40,7 @@ class MapperItself:
         )
         return cls(caller, text, encoded.message.vectors)
 
-    async def ask(self) -> Answer[MapReply]:
+    async def ask(self, budget_ms: int = BUDGET_MS) -> Answer[MapReply]:
         """Ask whichever mapper the queue group picks; the answer names it.
 
         Raises:
@@ -56,7 +56,7 @@ class MapperItself:
             threshold=None,
         )
         return await self.caller.call(
-            subjects.mapping(ADAPTER), request, MapReply, context(BUDGET_MS)
+            subjects.mapping(ADAPTER), request, MapReply, context(budget_ms)
         )
 
 
