@@ -45,7 +45,7 @@ def test_any_other_file_holds_one_text_per_line(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_query_is_refused_with_the_line(tmp_path: Path, text: str, says: str) -> None:
-    with pytest.raises(BadQueries, match=".") as caught:
+    with pytest.raises(BadQueries) as caught:
         read(written(tmp_path, text))
 
     assert says in str(caught.value)

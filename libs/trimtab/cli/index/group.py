@@ -2,7 +2,7 @@
 
 import typer
 
-from trimtab.cli.index import norms
+from trimtab.cli.index import norms, sweep, verify
 
 
 def build() -> typer.Typer:
@@ -11,4 +11,6 @@ def build() -> typer.Typer:
         help="Verify and tune the indexes that serve: norms, recall, nprobe.", no_args_is_help=True
     )
     group.command("norms")(norms.norms)
+    group.command("verify")(verify.verify)
+    group.command("sweep")(sweep.sweep)
     return group

@@ -38,6 +38,7 @@ def norms(
         float, typer.Option("--tolerance", min=1e-9, max=0.1, help="Distance of a norm from 1.")
     ] = NORM_TOLERANCE,
     seed: judged.RandomSeed = 7,
+    release: judged.ReleaseName = "",
     tenant: options.Tenant = PUBLIC_TENANT,
     nats: options.Nats = None,
     nkey_seed: options.Seed = None,
@@ -48,7 +49,7 @@ def norms(
     Exit code 1 when one is further from 1 than the tolerance, or an index holds too few.
     """
     texts = [query.text for query in read(queries, count, seed)] if queries else list(_PROBES)
-    asked = _ask(nats_url(nats), nkey_seed, collection, tenant, texts, tolerance)
+    asked = _ask(nats_url(nats), nkey_seed, (collection, tenant, release), texts, tolerance)
     facts, outputs = asyncio.run(asked)
     gates = _gates(facts, outputs, tolerance)
     if not as_json:
@@ -63,13 +64,13 @@ def norms(
 async def _ask(
     url: str,
     nkey_seed: Path | None,
-    collection: str,
-    tenant: str,
+    of: tuple[str, str, str],
     texts: list[str],
     tolerance: float,
 ) -> tuple[InspectReply, NormFacts]:
+    collection, tenant, release = of
     async with reach(url, nkey_seed) as client:
-        live = await Live.of(client, tenant)
+        live = await Live.of(client, tenant, release=release)
         facts = await live.inspect(collection, tolerance=tolerance)
         with judged.progress() as bar:
             task = bar.add_task("encoding", total=len(texts))

@@ -1,0 +1,127 @@
+"""Two small charts as inline SVG, lines and bars: enough to look at a measurement, nothing to install. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+_WIDTH, _HEIGHT = 640, 260
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 16, 44
+_COLOURS = ("#1f5fa8", "#c2571a", "#2e7d4f", "#7a3e9d")
+_TICKS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One curve."""
+
+    name: str
+    """For the legend."""
+    ys: Sequence[float]
+    """One per place on the x axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A horizontal line that the curves are judged by."""
+
+    name: str
+    """Beside it."""
+    y: float
+    """Where."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    low: float
+    high: float
+    places: int
+
+    def x(self, place: int) -> float:
+        return _LEFT + (place + 0.5) * (_WIDTH - _LEFT - _RIGHT) / self.places
+
+    def y(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def lines(places: Sequence[str], curves: Sequence[Line], marks: Sequence[Mark], unit: str) -> str:
+    """Return curves over evenly spaced places, as an SVG element."""
+    values = [y for curve in curves for y in curve.ys] + [mark.y for mark in marks]
+    scale = _scale(values, len(places))
+    drawn = [_axes(places, scale, unit)]
+    drawn += [_mark(mark, scale) for mark in marks]
+    drawn += [_curve(number, curve, scale) for number, curve in enumerate(curves)]
+    return _svg(drawn)
+
+
+def bars(places: Sequence[str], values: Sequence[float], unit: str) -> str:
+    """Return one bar per place, from zero, as an SVG element."""
+    scale = _scale([0.0, *values], len(places))
+    width = 0.8 * (_WIDTH - _LEFT - _RIGHT) / max(1, len(places))
+    drawn = [_axes(places, scale, unit)]
+    for place, value in enumerate(values):
+        top, zero = sorted((scale.y(value), scale.y(0.0)))
+        drawn.append(
+            f'<rect x="{scale.x(place) - width / 2:.1f}" y="{top:.1f}" width="{width:.1f}" '
+            f'height="{zero - top:.1f}" fill="{_COLOURS[0]}"><title>{escape(places[place])}: '
+            f"{value:g}</title></rect>"
+        )
+    return _svg(drawn)
+
+
+def _scale(values: Sequence[float], places: int) -> _Scale:
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    margin = 0.05 * (high - low) or 0.5
+    return _Scale(low - (margin if low else 0.0), high + margin, max(1, places))
+
+
+def _axes(places: Sequence[str], scale: _Scale, unit: str) -> str:
+    parts = []
+    for tick in range(_TICKS + 1):
+        value = scale.low + tick * (scale.high - scale.low) / _TICKS
+        y = scale.y(value)
+        parts.append(
+            f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="g"/>'
+        )
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
+    every = max(1, len(places) // 16)
+    for place, name in enumerate(places):
+        if place % every == 0:
+            x = scale.x(place)
+            parts.append(
+                f'<text x="{x:.1f}" y="{_HEIGHT - 26}" text-anchor="middle">{escape(name)}</text>'
+            )
+    parts.append(f'<text x="{_LEFT}" y="{_HEIGHT - 6}">{escape(unit)}</text>')
+    return "".join(parts)
+
+
+def _mark(mark: Mark, scale: _Scale) -> str:
+    y = scale.y(mark.y)
+    return (
+        f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="m"/>'
+        f'<text x="{_WIDTH - _RIGHT}" y="{y - 4:.1f}" text-anchor="end">{escape(mark.name)}</text>'
+    )
+
+
+def _curve(number: int, curve: Line, scale: _Scale) -> str:
+    colour = _COLOURS[number % len(_COLOURS)]
+    points = [(scale.x(place), scale.y(y)) for place, y in enumerate(curve.ys)]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    dots = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"><title>{value:g}</title></circle>'
+        for (x, y), value in zip(points, curve.ys, strict=True)
+    )
+    legend = (
+        f'<text x="{_WIDTH - _RIGHT - 90 * number}" y="{_HEIGHT - 6}" text-anchor="end" '
+        f'fill="{colour}">{escape(curve.name)}</text>'
+    )
+    return (
+        f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>{dots}{legend}'
+    )
+
+
+def _svg(parts: Sequence[str]) -> str:
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" xmlns="http://www.w3.org/2000/svg">'
+        f"{''.join(parts)}</svg>"
+    )
