@@ -1,196 +1,198 @@
-"""Healthy canaries aborted, bad ones found: the judge's test beside the rules that people use instead.
+"""Healthy canaries taken back, bad ones found: the judge's test beside the rules that people use instead.
 
-Simulated requests (independent, constant rates: real bursts raise every rule's false alarms), the
-product's own count test, looked at every second. The peers are the runbook's rule (error rate at most
-baseline + 0.2 %, each minute over five minutes), a fixed threshold (over 1 % in each of four
-five-minute windows), and a two-proportion z test looked at each minute.
-
-Usage: ``python -m benchmarks.verdicts [--runs N] [--json]``
+Simulated requests of a canary at 5 %, its control group and the rest of the stable release over two
+hours: independent, at constant rates (real bursts raise every rule's false alarms). The judge's count
+test is the product's own code, looked at every second.
 """
 
 import argparse
-import json
 import math
-import random
-from collections.abc import Callable
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from services.controller.counttest import Counts, CountTest
+import numpy as np
 
-MINUTES = 120
-SHARE = 0.05
-BASE_RATE = 0.005
-ALPHA = 0.05
-Series = list[Counts]
+from benchmarks.figure import AT_LEAST, AT_MOST, Aim, Figure, percentile
+from benchmarks.report import Report, begin, show
+from benchmarks.verdict_rules import RULES, Run, Seconds
+
+SECONDS = 120 * 60
+SHARE, BASE_RATE = 0.05, 0.005
+RUNS, QUICK_RUNS, SEED = 1000, 10, 20261121
+OURS = next(iter(RULES))
+HEALTHY_AT_MOST, BAD_AT_LEAST = 1.5, 99.0
+"""Percent of canaries: aims for ours."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One rule in one situation."""
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One situation."""
 
-    rule: str
     rps: int
-    canary_rate: float
+    """Requests a second of everything together."""
+    rate: float
+    """Bad requests of the canary; the stable release's are 0.5 %."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the canary is as good as the stable release."""
+        return self.rate == BASE_RATE
+
+    def __str__(self) -> str:
+        return f"{'healthy' if self.healthy else f'{self.rate:.1%} bad'}, {self.rps}/s"
+
+
+CASES = tuple(Case(rps, rate) for rate in (BASE_RATE, 0.01, 0.025, 0.2) for rps in (2, 20, 200))
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One rule in one case."""
+
     runs: int
-    aborted: float
-    low: float
-    high: float
-    median_s: float | None
+    times: list[float]
+    """Seconds until the canary was taken back, of the runs in which it was."""
 
+    @property
+    def percent(self) -> float:
+        """Percent of runs in which the canary was taken back."""
+        return 100 * len(self.times) / self.runs
 
-def simulate(draw: random.Random, rps: int, canary_rate: float, step_s: int) -> Series:
-    """Return the counts of every ``step_s`` seconds: canary and equally large control."""
-    mean = rps * SHARE * step_s
-    return [_interval(draw, mean, canary_rate) for _ in range(MINUTES * 60 // step_s)]
+    def interval(self) -> tuple[float, float]:
+        """Return the Wilson 95 % interval of :attr:`percent`."""
+        z, n, share = 1.96, self.runs, len(self.times) / self.runs
+        centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+        spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+        low, high = 100 * (centre - spread), 100 * (centre + spread)
+        return (0.0 if not self.times else low), (100.0 if len(self.times) == n else high)
 
-
-def _interval(draw: random.Random, mean: float, canary_rate: float) -> Counts:
-    canary, control = _poisson(draw, mean), _poisson(draw, mean)
-    return Counts(
-        canary,
-        _binomial(draw, canary, canary_rate),
-        control,
-        _binomial(draw, control, BASE_RATE),
-    )
-
-
-def _poisson(draw: random.Random, mean: float) -> int:
-    if mean > 50:
-        return max(0, round(draw.gauss(mean, math.sqrt(mean))))
-    limit, product, count = math.exp(-mean), draw.random(), 0
-    while product > limit:
-        product *= draw.random()
-        count += 1
-    return count
-
-
-def _binomial(draw: random.Random, n: int, p: float) -> int:
-    return sum(draw.random() < p for _ in range(n))
-
-
-def anytime(series: Series, step_s: int) -> float | None:
-    """The product's test, ratio over 1.2, looked at with every interval."""
-    test = CountTest(1.2)
-    for index, counts in enumerate(series, 1):
-        test = test.after(counts)
-        if test.rejects(ALPHA):
-            return index * step_s
-    return None
-
-
-def runbook(series: Series, step_s: int) -> float | None:
-    """Error rate over baseline + 0.2 % in the last five minutes, looked at each minute."""
-    return _windows(
-        series, step_s, lambda c: _rate(c, canary=True) > _rate(c, canary=False) + 0.002
-    )
-
-
-def z_test(series: Series, step_s: int) -> float | None:
-    """Two-proportion z test, p < 0.05, on all data so far, looked at each minute."""
-    total = Counts(0, 0, 0, 0)
-    per_minute = 60 // step_s
-    for index, counts in enumerate(series, 1):
-        total += counts
-        if index % per_minute == 0 and _z(total) > 1.645:
-            return index * step_s
-    return None
-
-
-def fixed(series: Series, step_s: int) -> float | None:
-    """Error rate over 1 % in each of four five-minute windows in all."""
-    per_window, failures = 300 // step_s, 0
-    for start in range(0, len(series) - per_window + 1, per_window):
-        window = sum(series[start : start + per_window], Counts(0, 0, 0, 0))
-        failures += _rate(window, canary=True) > 0.01
-        if failures == 4:
-            return (start + per_window) * step_s
-    return None
-
-
-def _windows(series: Series, step_s: int, bad: Callable[[Counts], bool]) -> float | None:
-    per_minute, per_window = 60 // step_s, 300 // step_s
-    for end in range(per_window, len(series) + 1, per_minute):
-        if bad(sum(series[end - per_window : end], Counts(0, 0, 0, 0))):
-            return end * step_s
-    return None
-
-
-def _rate(counts: Counts, *, canary: bool) -> float:
-    bad, n = (
-        (counts.canary_bad, counts.canary_requests)
-        if canary
-        else (counts.baseline_bad, counts.baseline_requests)
-    )
-    return bad / n if n else 0.0
-
-
-def _z(counts: Counts) -> float:
-    n, m = counts.canary_requests, counts.baseline_requests
-    pooled = (counts.canary_bad + counts.baseline_bad) / (n + m) if n + m else 0.0
-    if not n or not m or not 0 < pooled < 1:
-        return 0.0
-    spread = math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
-    return (_rate(counts, canary=True) - _rate(counts, canary=False)) / spread
-
-
-RULES = {
-    "anytime-valid count test, ratio > 1.2": anytime,
-    "runbook 5: baseline + 0.2 %, each minute": runbook,
-    "fixed: > 1 % in four windows": fixed,
-    "z test p < .05, each minute": z_test,
-}
-CASES = [(2, BASE_RATE), (20, BASE_RATE), (200, BASE_RATE), (20, 0.01), (20, 0.025), (20, 0.2)]
-"""Requests a second of the whole, and the canary's rate of bad events; the control's is 0.5 %."""
-
-
-def measure(runs: int, seed: int) -> list[Row]:
-    """Return every rule in every case."""
-    rows = []
-    for rps, canary_rate in CASES:
-        step_s = 1 if rps <= 20 else 5
-        found: dict[str, list[float]] = {rule: [] for rule in RULES}
-        for run in range(runs):
-            series = simulate(
-                random.Random(f"{seed}/{rps}/{canary_rate}/{run}"), rps, canary_rate, step_s
-            )
-            for rule, judge in RULES.items():
-                at = judge(series, step_s)
-                if at is not None:
-                    found[rule].append(at)
-        rows += [_row(rule, rps, canary_rate, runs, times) for rule, times in found.items()]
-    return rows
-
-
-def _row(rule: str, rps: int, canary_rate: float, runs: int, times: list[float]) -> Row:
-    share = len(times) / runs
-    spread = 1.96 * math.sqrt(max(share * (1 - share), 1 / runs) / runs)
-    median = sorted(times)[len(times) // 2] if times else None
-    return Row(
-        rule, rps, canary_rate, runs, share, max(0, share - spread), min(1, share + spread), median
-    )
-
-
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=20261120)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    rows = measure(options.runs, options.seed)
-    if options.json:
-        print(json.dumps([row.__dict__ for row in rows]))
-        return
-    print(f"5 % canary, control 0.5 % bad, {MINUTES} min, {options.runs} runs, seed {options.seed}")
-    print("| rule | requests/s | canary bad | aborted [95 %] | median time |")
-    print("|---|---|---|---|---|")
-    for row in rows:
-        at = "-" if row.median_s is None else f"{row.median_s:g} s"
-        print(
-            f"| {row.rule} | {row.rps} | {row.canary_rate:.1%} | {row.aborted:.1%} "
-            f"[{row.low:.1%}, {row.high:.1%}] | {at} |"
+    def __str__(self) -> str:
+        low, high = self.interval()
+        shown = f"{self.percent:.1f} % [{low:.1f}, {high:.1f}]"
+        if len(self.times) <= 0.05 * self.runs:
+            return shown
+        return (
+            f"{shown}, {clock(percentile(self.times, 0.5))} ({clock(percentile(self.times, 0.95))})"
         )
 
 
+Table = dict[Case, dict[str, Cell]]
+
+
+def drawn(rng: np.random.Generator, case: Case) -> Run:
+    """Return one simulated run."""
+    canary, control, rest = (
+        rng.poisson(case.rps * share, SECONDS) for share in (SHARE, SHARE, 1 - 2 * SHARE)
+    )
+    canary_bad: Seconds = rng.binomial(canary, case.rate)
+    control_bad, rest_bad = (rng.binomial(part, BASE_RATE) for part in (control, rest))
+    return Run(canary, canary_bad, control, control_bad, control + rest, control_bad + rest_bad)
+
+
+def measure(runs: int, seed: int, cases: Sequence[Case] = CASES) -> Table:
+    """Return every rule in every case; all rules see the same runs."""
+    table: Table = {}
+    for number, case in enumerate(cases):
+        times: dict[str, list[float]] = {rule: [] for rule in RULES}
+        for run_number in range(runs):
+            run = drawn(np.random.default_rng((seed, number, run_number)), case)
+            for name, rule in RULES.items():
+                at = rule(run)
+                if at is not None:
+                    times[name].append(at)
+        table[case] = {name: Cell(runs, found) for name, found in times.items()}
+        print(f"{case}: {table[case][OURS]}", file=sys.stderr)
+    return table
+
+
+def figures(table: Table) -> list[Figure]:
+    """Return what ours did; low and high are the 95 % interval of a share, and the quartiles of a time."""
+    found = []
+    for case, cells in table.items():
+        cell = cells[OURS]
+        low, high = cell.interval()
+        found.append(
+            Figure(
+                name=f"canaries taken back by ours: {case}",
+                unit="%",
+                value=cell.percent,
+                low=low,
+                high=high,
+                rounds=1,
+                n=cell.runs,
+                aim=_aim(case),
+            )
+        )
+        if not case.healthy and cell.times:
+            quarters = [percentile(cell.times, share) for share in (0.25, 0.5, 0.75)]
+            found.append(
+                Figure(
+                    name=f"time until ours takes it back: {case}",
+                    unit="s",
+                    value=quarters[1],
+                    low=quarters[0],
+                    high=quarters[2],
+                    rounds=1,
+                    n=len(cell.times),
+                )
+            )
+    return found
+
+
+def _aim(case: Case) -> Aim | None:
+    if case.healthy:
+        return Aim(AT_MOST, HEALTHY_AT_MOST)
+    return Aim(AT_LEAST, BAD_AT_LEAST) if case.rate >= 0.2 else None
+
+
+def beside(table: Table) -> list[str]:
+    """Return one Markdown table per rate of the canary, a rule to a line."""
+    pages = []
+    for rate in dict.fromkeys(case.rate for case in table):
+        cases = [case for case in table if case.rate == rate]
+        lines = [f"| rule | {' | '.join(map(str, cases))} |", "|---" * (len(cases) + 1) + "|"]
+        lines += [
+            f"| {rule} | {' | '.join(str(table[case][rule]) for case in cases)} |" for rule in RULES
+        ]
+        pages.append("\n".join(lines))
+    return pages
+
+
+def clock(seconds: float) -> str:
+    """Return a time for people: ``12 s``, ``35 min``."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.verdicts", description=__doc__)
+    parser.add_argument("--runs", type=int, default=RUNS, help="per case, default %(default)s")
+    parser.add_argument("--seed", type=int, default=SEED, help="default %(default)s")
+    parser.add_argument("--quick", action="store_true", help=f"--runs {QUICK_RUNS}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report there")
+    given = parser.parse_args(argv)
+    runs = QUICK_RUNS if given.quick else given.runs
+    machine = begin("verdicts")
+    table = measure(runs, given.seed)
+    notes = [
+        f"{runs} runs of two hours per case, seed {given.seed}: a canary at 5 %, the stable release at "
+        "0.5 % bad requests. Percent of canaries taken back with its 95 % interval; where more than 5 % "
+        "were, the median time until then and the 95th percentile.",
+        *beside(table),
+    ]
+    command = f"python -m benchmarks.verdicts --runs {runs} --seed {given.seed}"
+    report = Report(
+        benchmark="verdicts",
+        command=command,
+        machine=machine,
+        figures=figures(table),
+        notes=notes,
+    )
+    show(report, given.json)
+    return 0
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

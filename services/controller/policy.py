@@ -90,7 +90,7 @@ class Policy(Part, frozen=True, kw_only=True):
     max_hold: Duration
     """Longest time without a verdict to pass before the canary is taken back."""
     alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.01
-    """False alarms allowed per rollout, split over the guardrails."""
+    """False alarms allowed per rollout, split over its guardrails and steps."""
     guardrails: Annotated[list[Guardrail], Meta(min_length=1)]
     """What is watched."""
     gates: list[Gate] = []
@@ -110,9 +110,13 @@ class Policy(Part, frozen=True, kw_only=True):
 
     @property
     def alpha_each(self) -> float:
-        """False alarms allowed per guardrail that can act."""
+        """False alarms allowed per test.
+
+        Evidence begins anew with each step, and once more when the fleet has converged on it, so each
+        guardrail that can act is two tests a step.
+        """
         acting = sum(guardrail.severity != "info" for guardrail in self.guardrails)
-        return self.alpha / max(1, acting)
+        return self.alpha / max(1, 2 * acting * len(self.steps))
 
 
 def seconds(duration: str) -> float:

@@ -22,7 +22,7 @@ POLICY = Policy(
     alpha=0.01,
     guardrails=[RAIL],
 )
-FAILED = Verdict(Outcome.FAIL, "too many", (Finding(RAIL, Outcome.FAIL, "bad", 250.0, NOTHING),))
+FAILED = Verdict(Outcome.FAIL, "too many", (Finding(RAIL, Outcome.FAIL, "bad", 450.0, NOTHING),))
 
 
 def worker(instance: str, revision: int, *, silent: bool = False) -> WorkerStatus:
@@ -85,7 +85,7 @@ def test_the_ramp_names_its_step_counted_from_one_its_clock_and_its_evidence() -
     assert (ramp.step, ramp.steps, ramp.on_step_s, ramp.hold_s) == (2, 2, 600.0, 3600.0)
     assert (ramp.verdict, ramp.reason, ramp.cause) == ("fail", "too many", "try it")
     assert [(g.name, g.outcome, g.evidence, g.rejects_at) for g in ramp.guardrails] == [
-        ("errors", "fail", 250.0, 100.0)
+        ("errors", "fail", 450.0, 400.0)
     ]
 
 
