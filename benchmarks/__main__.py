@@ -41,13 +41,15 @@ SPEED = (
     Run("encoder_service"),
     Run("retriever_overhead", ("--passages", "100000")),
 )
-"""Every speed claim, in about a quarter of an hour; cold_start fills the home that the others use."""
+"""Every speed claim, in about twenty minutes; cold_start fills the home that the others use."""
 
 LONG = (
     Run("retriever_overhead", ("--passages", "1000000"), "retriever_overhead_1m"),
     Run("encoder_quality"),
     Run("rerank_lift"),
     Run("mapper_quality"),
+    Run("verdicts"),
+    Run("simulation"),
 )
 """What takes many minutes each, or gigabytes: with --long, or by name."""
 
