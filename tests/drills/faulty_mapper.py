@@ -23,7 +23,7 @@ SLOW = "slow@1"
 EVERY_FIFTH = 5
 """20 % of its requests fail, or are slow."""
 
-SLOW_S = 1.0
+SLOW_S = 1.5
 """How slow: far above what a busy machine does to a healthy one."""
 
 

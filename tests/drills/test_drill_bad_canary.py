@@ -37,7 +37,7 @@ max_hold: 10m
 alpha: 0.01
 guardrails:
   - {name: errors, endpoint: pipeline_map, event: error, severity: critical, max_rate: 0.08}
-  - {name: latency, endpoint: pipeline_map, event: latency > 800ms, severity: critical, max_rate: 0.08}
+  - {name: latency, endpoint: pipeline_map, event: latency > 1200ms, severity: critical, max_rate: 0.08}
   - {name: unsure, endpoint: map, event: fallback_low_confidence, severity: critical, max_rate: 0.08}
 """
 

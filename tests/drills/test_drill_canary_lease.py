@@ -20,7 +20,7 @@ pytestmark = pytest.mark.drill
 
 TEXT = "how the user could hurt themselves tonight"
 NEXT = "safety-head@2"
-LEASE_S = 4
+LEASE_S = 5
 
 
 async def test_the_canary_falls_to_nothing_when_the_controller_dies_and_returns_with_the_next(
