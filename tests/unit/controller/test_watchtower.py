@@ -1,0 +1,152 @@
+"""One cause takes back one release: whatever fires together, and whoever else writes meanwhile."""
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from services.controller.triggers import Watch, parse_triggers
+from services.controller.watchtower import Watchtower
+from tests.unit.control.documents import canary, controls, state
+from trimtab.contracts.control import Order
+from trimtab.contracts.errors import RevisionConflict
+from trimtab.contracts.samples import EndpointSample, Readiness, Sample
+from trimtab.control.feed import ControlFeed
+from trimtab.control.lease import Lease
+
+TRIGGERS = b"""
+automated_triggers:
+  - {name: errors, condition: search_error_rate > 1% for 5 seconds, severity: critical, action: rollback}
+  - {name: more errors, condition: search_error_rate > 2% for 5 seconds, severity: critical, action: rollback}
+  - {name: say so, condition: search_error_rate > 1% for 5 seconds, severity: warning, action: alert}
+"""
+
+
+def sample(at: float) -> Sample:
+    part = EndpointSample(
+        endpoint="pipeline_search",
+        component="",
+        release="base",
+        role="",
+        outcomes={"ok": 50, "internal": 50},
+        latency=b"",
+        bad={},
+    )
+    return Sample(
+        service="gateway",
+        instance="gateway-1",
+        version="1",
+        readiness=Readiness.READY,
+        reason="",
+        components={},
+        revision=1,
+        started_at=0.0,
+        at=at,
+        interval_s=1.0,
+        rss_bytes=1,
+        in_flight=0,
+        endpoints=[part],
+    )
+
+
+@dataclass
+class Leading:
+    """A lease that is held, and a feed."""
+
+    held: bool = True
+    epoch: int = 3
+    current: Any = field(
+        default_factory=lambda: controls(state("base", "next", canary=canary("next", 500)))
+    )
+
+    def rolled_back(self) -> None:
+        """The canary is gone."""
+        self.current = controls(state("base", "next"), revision=2)
+
+
+@dataclass
+class Recorder:
+    """What was written down, and carried out."""
+
+    said: list[str] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    conflicts: int = 0
+    leading: Leading | None = None
+
+    async def fired(self, watch: Watch, _revision: int, _epoch: int) -> None:
+        self.said.append(watch.trigger.name)
+
+    async def carry_out(self, order: Order) -> None:
+        if self.conflicts:
+            self.conflicts -= 1
+            raise RevisionConflict(order.expect_revision or 0, 99)
+        self.orders.append(order)
+        if self.leading is not None:
+            self.leading.rolled_back()
+
+
+def tower(recorder: Recorder, leading: Leading) -> Watchtower:
+    return Watchtower(
+        parse_triggers(TRIGGERS, "this test"),
+        cast("ControlFeed", leading),
+        cast("Lease", leading),
+        recorder.carry_out,
+        cast("Any", recorder),
+        cast("Any", None),
+    )
+
+
+async def looked(watchtower: Watchtower, first: int, last: int) -> None:
+    for second in range(first, last):
+        watchtower.hear(sample(float(second)))
+        await watchtower.look(float(second))
+
+
+async def test_two_triggers_of_one_cause_roll_back_once_and_both_are_written_down() -> None:
+    leading = Leading()
+    recorder = Recorder(leading=leading)
+    revision = leading.current.revision
+    await looked(tower(recorder, leading), 0, 11)
+
+    assert [order.actor for order in recorder.orders] == ["trigger:errors"]
+    assert recorder.orders[0].expect_revision == revision
+    assert recorder.said == ["errors", "more errors", "say so"]
+
+
+async def test_what_still_fails_after_its_whole_duration_rolls_back_again() -> None:
+    leading = Leading()
+    recorder = Recorder(leading=leading)
+    await looked(tower(recorder, leading), 0, 12)
+
+    assert len(recorder.orders) == 2
+
+
+async def test_the_next_leader_acts_on_what_lasts_but_not_on_what_was_taken_back() -> None:
+    lasting, taken_back = Leading(held=False), Leading(held=False)
+    acts, waits = Recorder(), Recorder()
+    towers = tower(acts, lasting), tower(waits, taken_back)
+    for watchtower in towers:
+        await looked(watchtower, 0, 8)
+    taken_back.rolled_back()
+    lasting.held = taken_back.held = True
+    for watchtower in towers:
+        await looked(watchtower, 8, 9)
+
+    assert len(acts.orders) == 1
+    assert waits.orders == []
+
+
+async def test_a_rollback_that_lost_the_race_is_decided_again() -> None:
+    recorder = Recorder(conflicts=1)
+    watchtower = tower(recorder, Leading())
+    await looked(watchtower, 0, 6)
+    before = len(recorder.orders)
+    await looked(watchtower, 6, 7)
+
+    assert (before, len(recorder.orders)) == (0, 1)
+
+
+async def test_who_does_not_lead_does_nothing() -> None:
+    recorder = Recorder()
+    await looked(tower(recorder, Leading(held=False)), 0, 20)
+
+    assert recorder.orders == []
+    assert recorder.said == []
