@@ -75,6 +75,7 @@ async def test_a_release_is_refused_until_every_gate_was_measured_and_passed(
     after_few = await trimtab(fleet, *start, "--dry-run")
     measured = await trimtab(fleet, "release", "gate", "next", "--cases", str(enough))
     allowed = await trimtab(fleet, *start)
+    shown = await trimtab(fleet, "release", "show", "next")
     audit = await trimtab(fleet, "audit", "tail")
 
     assert unmeasured.code == 1
@@ -87,6 +88,8 @@ async def test_a_release_is_refused_until_every_gate_was_measured_and_passed(
     assert figures["index"]["overlap_at_10"] >= 0.95
     assert figures["golden"]["search_recall_at_5"] > 0.9
     assert figures["golden"]["map_loss"] == 0.0
+    assert set(shown.json["gates"]) == {"norms", "index", "golden"}
+    assert {gate["shortfall"] for gate in shown.json["gates"].values()} == {""}
     assert allowed.json["status"] == "written", allowed.errors
     assert refused(allowed) == []
     actions = [(entry["action"], entry["outcome"]) for entry in audit.json]

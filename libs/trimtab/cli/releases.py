@@ -1,6 +1,7 @@
 """`trimtab release create|list|show|diff`, `trimtab canary …`, `trimtab rollback`."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,7 @@ from trimtab.contracts.control import (
 )
 from trimtab.control.commands import document_difference
 from trimtab.control.effective import Controls
+from trimtab.control.gates import shortfall
 from trimtab.control.store import ControlStore
 from trimtab.control.tunables import QUERY_MODEL
 
@@ -100,13 +102,21 @@ def show(
     nkey_seed: options.Seed = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show one release whole."""
-    found = _find(_controls(nats, nkey_seed), name)
+    """Show one release whole, and what was measured of it."""
+    controls = _controls(nats, nkey_seed)
+    found = _find(controls, name)
+    told = {**msgspec.to_builtins(found), "hash": found.hash}
+    reports = controls.state.gates.get(name, {})
     if as_json:
-        print_json({**msgspec.to_builtins(found), "hash": found.hash})
+        gates = {gate: {"report": r, "shortfall": shortfall(r)} for gate, r in reports.items()}
+        print_json({**told, "gates": gates})
         return
-    for key, value in {**msgspec.to_builtins(found), "hash": found.hash}.items():
+    for key, value in told.items():
         stdout().print(f"{key}: {value}", markup=False, soft_wrap=True)
+    for gate_name, report in reports.items():
+        day = time.strftime("%Y-%m-%d", time.localtime(report.at))
+        said = shortfall(report) or "passes"
+        stdout().print(f"gate {gate_name}: {said} ({report.cases} cases, {day})", markup=False)
 
 
 @release.command("diff")
