@@ -12,7 +12,7 @@ import msgspec
 from services.controller.analysis import Verdict
 from services.controller.evidence import roles_of
 from services.controller.policy import Policy
-from services.controller.rollout import MOVES, Event, advance
+from services.controller.rollout import MOVES, Event, Move, advance
 from services.controller.watched import LOOK_S, Watched
 from services.controller.windows import Rollout
 from trimtab.contracts.control import Canary, Phase
@@ -63,7 +63,7 @@ class _Course:
     def __init__(self, policy: Policy, rollout: Rollout, first: Sample) -> None:
         self.policy, self.rollout = policy, rollout
         self.inbox = [first]
-        self.now = self.heard_at = first.at
+        self.now = self.heard_at = self.written_at = first.at
         self.watched = Watched()
         self.canary = Canary(
             release=rollout.canary,
@@ -79,10 +79,7 @@ class _Course:
         """Look as often as the live loop would have until ``at``."""
         while self.now + LOOK_S <= at and MOVES[self.canary.phase]:
             self.now += LOOK_S
-            if self.canary.step_since == 0.0:  # a recorded fleet obeys at once
-                self.canary = msgspec.structs.replace(self.canary, step_since=self.now)
-            else:
-                yield self._look()
+            yield self._look()
             self.inbox.clear()
 
     def _look(self) -> Look:
@@ -94,12 +91,24 @@ class _Course:
             self.policy,
             silent_s=self.now - self.heard_at,
         )
-        answered = self.watched.answered
-        move = advance(self.canary, verdict, self.policy, answered=answered, now=self.now)
+        move = advance(
+            self.canary,
+            verdict,
+            self.policy,
+            answered=self.watched.answered,
+            now=self.now,
+            written_at=self.written_at,
+        )
+        self._obey(move)
+        return Look(self.now, step, self.canary.phase, move.event, verdict)
+
+    def _obey(self, move: Move) -> None:
         if move.answer is not None:
             self.watched = self.watched.with_answer()
-        self.canary = move.canary
-        return Look(self.now, step, self.canary.phase, move.event, verdict)
+        if move.canary != self.canary or move.answer is not None:
+            self.canary, self.written_at = move.canary, self.now
+        elif self.canary.step_since == 0.0:  # a recorded fleet obeys by the next look
+            self.canary = msgspec.structs.replace(self.canary, step_since=self.now)
 
 
 def compared(samples: Iterable[Sample]) -> Rollout:
