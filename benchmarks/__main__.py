@@ -47,6 +47,7 @@ LONG = (
     Run("retriever_overhead", ("--passages", "1000000"), "retriever_overhead_1m"),
     Run("encoder_quality"),
     Run("rerank_lift"),
+    Run("query_models"),
     Run("mapper_quality"),
     Run("verdicts"),
     Run("simulation"),

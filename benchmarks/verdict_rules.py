@@ -4,14 +4,16 @@ A rule looks at one run and says after how many seconds it takes the canary back
 Argo's and Kayenta's are the documented rules written anew, not the products.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import mannwhitneyu
+from scipy.special import logsumexp  # type: ignore[import-untyped]  # comes with scikit-learn
+from scipy.stats import mannwhitneyu  # type: ignore[import-untyped]
 
-from services.controller.counttest import Counts, CountTest
+from services.controller.counttest import RATIOS, Counts, CountTest
 
 Seconds = NDArray[np.int64]
 """One count per second, shape ``(seconds,)``."""
@@ -56,19 +58,39 @@ def ours_control_group(run: Run) -> float | None:
 def _count_test(
     canary: Seconds, canary_bad: Seconds, baseline: Seconds, baseline_bad: Seconds
 ) -> float | None:
+    """Return when :class:`CountTest` first rejects, looked at each second.
+
+    Its sums are formed here for all seconds at once, which is twenty times quicker than one object per
+    second; the second that is found is then put to the product's own code, and so is the one before it.
+    """
+    # A second without a bad event, or without requests on either side, leaves the evidence as it is.
+    seconds = np.flatnonzero((canary_bad + baseline_bad > 0) & (canary > 0) & (baseline > 0))
+    told = [part[seconds] for part in (canary, canary_bad, baseline, baseline_bad)]
+    requests, bad, base_requests, base_bad = (part[:, None].astype(np.float64) for part in told)
+    null = _shares(np.array([TOLERATED]), requests, base_requests)
+    shares = _shares(TOLERATED * np.array(RATIOS), requests, base_requests)
+    gained = bad * np.log(shares / null) + base_bad * np.log((1 - shares) / (1 - null))
+    evidence = logsumexp(gained.cumsum(axis=0), axis=1) - math.log(len(RATIOS))
+    rejecting = np.flatnonzero(evidence >= -math.log(ALPHA))
+    if not len(rejecting):
+        return None
+    first = int(rejecting[0])
+    _confirm([tuple(map(int, counts)) for counts in zip(*told, strict=True)], first)
+    return float(seconds[first] + 1)
+
+
+def _shares(
+    ratios: NDArray[np.float64], canary: NDArray[np.float64], baseline: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return ratios * canary / (ratios * canary + baseline)
+
+
+def _confirm(intervals: Sequence[tuple[int, ...]], first: int) -> None:
     test = CountTest(TOLERATED)
-    # A second without a bad event leaves the evidence as it is.
-    for second in np.flatnonzero(canary_bad + baseline_bad):
-        counts = Counts(
-            int(canary[second]),
-            int(canary_bad[second]),
-            int(baseline[second]),
-            int(baseline_bad[second]),
-        )
-        test = test.after(counts)
-        if canary_bad[second] and test.rejects(ALPHA):
-            return float(second + 1)
-    return None
+    for counts in intervals[:first]:
+        test = test.after(Counts(*counts))
+    if test.rejects(ALPHA) or not test.after(Counts(*intervals[first])).rejects(ALPHA):
+        raise AssertionError("the sums here are not those of the product's test")
 
 
 def runbook(run: Run) -> float | None:
@@ -134,12 +156,14 @@ RULES: dict[str, Rule] = {
 
 
 def _minutes(seconds: Seconds) -> Seconds:
-    return seconds.reshape(-1, 60).sum(axis=1)
+    minutes: Seconds = seconds.reshape(-1, 60).sum(axis=1)
+    return minutes
 
 
 def _last_minutes(minutes: Seconds, count: int) -> Seconds:
     whole = np.concatenate(([0], minutes.cumsum()))
-    return whole[count:] - whole[:-count]
+    last: Seconds = whole[count:] - whole[:-count]
+    return last
 
 
 def _rates(bad: Seconds, whole: Seconds) -> NDArray[np.float64]:

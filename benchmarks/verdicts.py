@@ -2,7 +2,7 @@
 
 Simulated requests of a canary at 5 %, its control group and the rest of the stable release over two
 hours: independent, at constant rates (real bursts raise every rule's false alarms). The judge's count
-test is the product's own code, looked at every second.
+test is looked at every second, and what it says is confirmed by the product's own code.
 """
 
 import argparse

@@ -41,7 +41,7 @@ from trimtab.control.execute import execute
 from trimtab.control.store import ControlStore
 
 _REPAIR_AT_S = LAST_S + 2.0
-_LOOK_S = 0.25
+_LOOK_S = 0.5
 _CONVERGE_WITHIN_S = 30.0
 _RAMP_WITHIN_S = 120.0
 _TRAFFIC = Traffic(per_second=40, bad={BASE: 0.02, GOOD: 0.02, BAD: 0.33})
