@@ -107,8 +107,12 @@ class Interlocks:
 
     def _same_space(self, before: Controls, release: Release) -> Finding:
         """The release's vectors are of the space and dimension that the collections were built in."""
-        wrong = [*self._foreign_encoders(release), *self._foreign_collections(release)]
         stable = before.release
+        wrong = [
+            *self._foreign_encoders(release),
+            *self._foreign_collections(release, stable),
+            *self._foreign_dimensions(release),
+        ]
         if release.namespace != stable.namespace:
             wrong.append(f"{release.namespace} beside the stable {stable.namespace}")
         if not wrong:
@@ -127,19 +131,29 @@ class Interlocks:
             if made != release.namespace:
                 yield f"{release.encode} makes {made}, the release says {release.namespace}"
 
-    def _foreign_collections(self, release: Release) -> Iterator[str]:
-        dimensions = {
-            worker.facts.get(f"dimension.{release.encode}")
-            for worker in self._holders("encode", release.encode)
-        } - {None}
+    def _foreign_collections(self, release: Release, stable: Release) -> Iterator[str]:
+        """What could be searched and no longer can; a collection that neither release can search is nobody's fault."""
+        held = {
+            (name, worker.instance): str(space)
+            for worker in self._holders("retrieve", release.retrieve)
+            for name, space in _facts(worker, "namespace")
+        }
+        none = release.namespace not in held.values()
+        for (name, instance), space in held.items():
+            if space != release.namespace and (none or space == stable.namespace):
+                yield f"collection {name} on {instance} holds {space}"
+
+    def _foreign_dimensions(self, release: Release) -> Iterator[str]:
+        """Collections of the release's space whose vectors are not as long as its encoder's."""
+        key = f"dimension.{release.encode}"
+        encoders = self._holders("encode", release.encode)
+        made = {worker.facts[key] for worker in encoders if key in worker.facts}
         for worker in self._holders("retrieve", release.retrieve):
-            for key, held in worker.facts.items():
-                kind, _, name = key.partition(".")
-                if kind == "namespace" and held != release.namespace:
-                    yield f"collection {name} on {worker.instance} holds {held}"
-                elif kind == "dimension" and dimensions and held not in dimensions:
-                    made = "/".join(sorted(map(str, dimensions)))
-                    yield f"collection {name} holds {held} numbers a vector, the encoder makes {made}"
+            spaces = dict(_facts(worker, "namespace"))
+            for name, size in _facts(worker, "dimension"):
+                if made and size not in made and spaces.get(name) == release.namespace:
+                    told = "/".join(sorted(map(str, made)))
+                    yield f"collection {name} holds {size} numbers a vector, the encoder makes {told}"
 
     def _gates(self, after: ControlState, release: Release, policy: str) -> Iterator[Finding]:
         """What the policy demands was measured of exactly this release and passed; nothing measured failed."""
@@ -170,6 +184,14 @@ class Interlocks:
             return Finding(interlock="rollback_target", ok=True, detail=f"returns to {stable.name}")
         detail = f"no live worker holds {', '.join(cold)} of {stable.name}: nothing to return to"
         return Finding(interlock="rollback_target", ok=False, detail=detail)
+
+
+def _facts(worker: WorkerStatus, kind: str) -> Iterator[tuple[str, float | int | str]]:
+    """Yield what a retriever says of each of its collections: ``<kind>.<collection>``."""
+    for key, value in worker.facts.items():
+        found, _, name = key.partition(".")
+        if found == kind:
+            yield name, value
 
 
 def _policy_of(before: Controls, canary: Canary) -> str:

@@ -185,6 +185,12 @@ def test_a_collection_of_another_space_is_refused_by_name() -> None:
     )
 
 
+def test_a_collection_that_no_release_can_search_is_no_reason_to_refuse_one() -> None:
+    workers = with_fact("retriever", "namespace.other", "single_vector.other.768.v1")
+
+    assert refusals(workers) == {}
+
+
 def test_a_collection_of_another_dimension_is_refused() -> None:
     workers = with_fact("retriever", "dimension.stdlib", 768)
 
