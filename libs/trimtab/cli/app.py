@@ -17,6 +17,7 @@ from trimtab.cli import (
     up,
     version,
 )
+from trimtab.cli.evaluate import group as evaluate
 from trimtab.cli.index import group as index
 
 EPILOG = (
@@ -56,6 +57,7 @@ def build() -> typer.Typer:
     app.add_typer(records.audit, name="audit")
     app.add_typer(mapper.mapper, name="mapper")
     app.add_typer(index.build(), name="index")
+    app.add_typer(evaluate.build(), name="eval")
     return app
 
 

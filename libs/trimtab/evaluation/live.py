@@ -139,7 +139,13 @@ class Live:
         return await self._retrieve(request)
 
     async def candidates(
-        self, collection: str, query: Encoded, limit: int, nprobe: int | None
+        self,
+        collection: str,
+        query: Encoded,
+        limit: int,
+        nprobe: int | None,
+        *,
+        exclude: Sequence[str] = (),
     ) -> RetrieveReply:
         """Return the candidates of a query, as the gateway asks for them."""
         request = RetrieveRequest(
@@ -150,6 +156,7 @@ class Live:
             tokens=query.tokens,
             limit=limit,
             nprobe=nprobe,
+            exclude=list(exclude),
         )
         return await self._retrieve(request)
 

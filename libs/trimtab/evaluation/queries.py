@@ -1,6 +1,6 @@
 """Queries for measuring: held-out texts, with the passages that answer them where somebody said which.
 
-A file holds one query per line: JSON ``{"id", "text", "relevant"?, "cluster"?}`` in ``.jsonl``, or plain
+A file holds one query per line: JSON ``{"id", "text", "relevant"?, "cluster"?, "context"?, "exclude"?}`` in ``.jsonl``, or plain
 text in any other. Made-up vectors never come in here: recall on them says nothing of what people ask.
 """
 
@@ -22,6 +22,8 @@ class _Line(msgspec.Struct, frozen=True):
     id: str | int = ""
     relevant: list[str] = []
     cluster: str = ""
+    context: list[str] = []
+    exclude: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,10 @@ class Query:
     """Ids of the passages that answer it; empty when nobody said."""
     cluster: str = ""
     """What it belongs with, an article or an actor: such queries are no independent evidence."""
+    context: tuple[str, ...] = ()
+    """Texts read or asked before, oldest first: for contextual query models, through the gateway."""
+    exclude: tuple[str, ...] = ()
+    """Ids that must not come out: the context's own passages."""
 
 
 def read(path: Path) -> list[Query]:
@@ -70,8 +76,11 @@ def choose(queries: Sequence[Query], count: int, seed: int) -> list[Query]:
 
 
 def digest(queries: Iterable[Query]) -> str:
-    """Return 16 hex digits of ids, texts and answers: equal ones ask the same."""
-    rows = sorted((query.id, query.text, sorted(query.relevant)) for query in queries)
+    """Return 16 hex digits of ids, texts, contexts and answers: equal ones ask the same."""
+    rows = sorted(
+        (each.id, each.text, sorted(each.relevant), each.context, sorted(each.exclude))
+        for each in queries
+    )
     return hashlib.sha256(msgspec.json.encode(rows)).hexdigest()[:16]
 
 
@@ -84,7 +93,14 @@ def _json_line(name: str, number: int, line: str) -> Query:
         ) from None
     if not found.text.strip():
         raise BadQueries(f"{name}:{number}: the text is blank; leave the line out")
-    return Query(str(found.id) or str(number), found.text, tuple(found.relevant), found.cluster)
+    return Query(
+        str(found.id) or str(number),
+        found.text,
+        tuple(found.relevant),
+        found.cluster,
+        tuple(found.context),
+        tuple(found.exclude),
+    )
 
 
 def _text_line(_name: str, number: int, line: str) -> Query:

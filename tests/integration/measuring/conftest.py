@@ -54,11 +54,15 @@ class Measured:
 
     def __call__(self, *words: object) -> Said:
         done = subprocess.run(
-            [_TRIMTAB, *map(str, words), "--nats", self.fleet.url],
+            [_TRIMTAB, *map(str, words)],
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, "TRIMTAB_HOME": str(self.fleet.home)},
+            env={
+                **os.environ,
+                "TRIMTAB_HOME": str(self.fleet.home),
+                "TRIMTAB_NATS_URL": self.fleet.url,
+            },
         )
         return Said(done.returncode, done.stdout, done.stderr)
 

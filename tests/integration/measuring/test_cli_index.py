@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployments import MODULES
+from tests.fleet import SERVICES
 from tests.integration.measuring.conftest import Measured
 from trimtab.corpus.stdlib import documents
 
@@ -142,3 +143,39 @@ def test_an_exact_index_is_not_swept(measured: Measured) -> None:
 
     assert said.code == 4
     assert "answers exactly" in said.errors
+
+
+def test_a_healthy_deployment_is_diagnosed_as_such_with_everything_in_one_file(
+    measured: Measured, tmp_path: Path
+) -> None:
+    out, page = tmp_path / "bundle.json", tmp_path / "page.html"
+    said = measured(
+        *("index", "diagnose", "--max-imbalance", "5", "--sample", "100", "--min-recall", "0.95"),
+        *("--out", out, "--report", page, "--json"),
+    )
+
+    assert said.code == 0, said.out + said.errors
+    found = said.json
+    assert {worker["service"] for worker in found["workers"]} == set(SERVICES)
+    assert found["oracle"]["asked"] == 100
+    assert len(found["index"]["lists"]) == 6
+    assert found["index"]["copies"]["beyond"] == 0
+    actions = [entry["action"] for entry in found["commands"]]
+    assert actions[:3] == ["create_release", "start_canary", "promote"]
+    assert json.loads(out.read_text())["index"] == found["index"]
+    assert "<rect" in page.read_text()
+
+
+def test_lists_less_even_than_asked_fail_the_diagnosis(measured: Measured) -> None:
+    said = measured("index", "diagnose", "--max-imbalance", "1.0", "--json")
+
+    assert said.code == 1
+    assert [g["name"] for g in said.json["gates"] if not g["ok"]] == ["imbalance of the lists"]
+
+
+def test_a_collection_that_is_not_there_still_gives_a_bundle(measured: Measured) -> None:
+    said = measured("index", "diagnose", "--collection", "nowhere", "--json")
+
+    assert said.code == 1
+    assert "unknown collection" in said.json["problems"][0]
+    assert len(said.json["workers"]) == len(SERVICES)

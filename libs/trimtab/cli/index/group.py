@@ -2,7 +2,7 @@
 
 import typer
 
-from trimtab.cli.index import norms, sweep, verify
+from trimtab.cli.index import diagnose, norms, sweep, verify
 
 
 def build() -> typer.Typer:
@@ -13,4 +13,5 @@ def build() -> typer.Typer:
     group.command("norms")(norms.norms)
     group.command("verify")(verify.verify)
     group.command("sweep")(sweep.sweep)
+    group.command("diagnose")(diagnose.diagnose)
     return group

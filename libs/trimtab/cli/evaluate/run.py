@@ -1,0 +1,120 @@
+"""`trimtab eval run`: the quality of the running search on held-out queries, one more line in its history."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from trimtab.cli import judged, options
+from trimtab.cli.address import nats_url
+from trimtab.cli.evaluate import record
+from trimtab.cli.evaluate.labelled import (
+    Place,
+    ask_gateway,
+    ask_retriever,
+    keep,
+    labelled,
+    refuse_nothing_found,
+)
+from trimtab.cli.exitcode import ExitCode
+from trimtab.cli.failure import Failure, guarded
+from trimtab.cli.output import print_json, stdout
+from trimtab.cli.questions import NeededFile
+from trimtab.contracts.retrieve import PUBLIC_TENANT
+from trimtab.corpus.stdlib import COLLECTION
+from trimtab.evaluation.summary import summarise
+from trimtab.supervisor.home import Home
+
+ALL = 1_000_000
+"""As ``--n``: every query of the file."""
+
+HitsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--hits", dir_okay=False, metavar="FILE", help="Write every query's results: JSON lines."
+    ),
+]
+Count = Annotated[int, typer.Option("--n", min=1, help="Most queries of the file, by the seed.")]
+
+
+@guarded
+def run(
+    queries: NeededFile,
+    collection: options.Collection = COLLECTION,
+    count: Count = ALL,
+    no_rerank: Annotated[
+        bool,
+        typer.Option("--no-rerank", help="Ask encoder and retriever alone, not the gateway."),
+    ] = False,
+    hits: HitsFile = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", dir_okay=False, metavar="FILE", help="Write the whole record: a baseline."
+        ),
+    ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            "--history",
+            dir_okay=False,
+            metavar="FILE",
+            help="Default: the home's eval/history.jsonl.",
+        ),
+    ] = None,
+    seed: judged.RandomSeed = 7,
+    release: judged.ReleaseName = "",
+    tenant: options.Tenant = PUBLIC_TENANT,
+    report: judged.ReportFile = None,
+    nats: options.Nats = None,
+    nkey_seed: options.Seed = None,
+    timeout: options.Timeout = 5.0,
+    as_json: options.Json = False,
+) -> None:
+    """Evaluate the search that runs now: R@1/5/10, MRR@10, Contain@50, with intervals and per cluster.
+
+    Every query names what is relevant; those of one cluster (an article, an actor) are drawn together.
+    Exit code 1 when a query got an error, 4 when nothing relevant was ever found.
+    """
+    if release and not no_rerank:
+        raise typer.BadParameter("the gateway chooses the release: --release needs --no-rerank")
+    asked = labelled(queries, count, seed)
+    place = Place(nats_url(nats), nkey_seed, collection, tenant, release, timeout)
+    through = "retriever" if no_rerank else "gateway"
+    answers = asyncio.run((ask_retriever if no_rerank else ask_gateway)(place, asked))
+    keep(hits, answers.run)
+    if not answers.errors:
+        refuse_nothing_found(answers.run)
+
+    summary = summarise(answers.run, seed)
+    made = record.record_of(
+        answers, summary, asked, collection=collection, through=through, seed=seed, whole=True
+    )
+    line = record.record_of(
+        answers, summary, asked, collection=collection, through=through, seed=seed
+    )
+    kept = history or Home.find().root / "eval" / "history.jsonl"
+    record.remember(kept, line)
+    _write(out, made)
+    title = f"Evaluation of {collection}, through the {through}"
+    words = f"{len(asked)} queries; releases {dict(answers.releases)}; {answers.versions}"
+    judged.write_report(report, title, words, [], record.sections(summary, kept, line))
+    if as_json:
+        print_json(made)
+    else:
+        stdout().print(f"{collection}: {len(asked)} queries through the {through}", markup=False)
+        record.show(summary, answers)
+    if answers.errors:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _write(out: Path | None, made: dict[str, object]) -> None:
+    if out is None:
+        return
+    try:
+        out.write_bytes(msgspec.json.encode(made) + b"\n")
+    except OSError as error:
+        problem = f"{out} cannot be written: {error.strerror}"
+        raise Failure(problem, "name a file in a folder that exists") from None
