@@ -8,6 +8,8 @@ from services.retriever.catalogue import Catalogue
 from services.retriever.feed import Feed
 from services.retriever.follower import Follower
 from services.retriever.plan import FILE, Plan, load_plan
+from services.retriever.querymodel_choice import QueryModels
+from services.retriever.querymodel_loading import load_models
 from services.retriever.settings import RetrieverSettings
 from services.retriever.statefolder import StateFolder, claim
 from trimtab.artifacts.manifest import ArtifactCorrupt, Manifest
@@ -19,6 +21,7 @@ from trimtab.contracts import subjects
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.inspect import InspectReply, InspectRequest
 from trimtab.contracts.retrieve import RetrieveReply, RetrieveRequest, ScoreReply, ScoreRequest
+from trimtab.contracts.samples import Readiness
 from trimtab.telemetry.metrics import RETRIEVER_QUERIES, RETRIEVER_SEARCH_DURATION
 from trimtab.worker.service import Worker
 from trimtab.worker.settings import DeploymentSettings
@@ -68,7 +71,7 @@ class Retriever:
         sys.setswitchinterval(_SWITCH_S)
         catalogue = Catalogue(self._folder.path, self._settings.reply_bytes, worker.log)
         self._catalogue = catalogue
-        worker.identity.facts["query_models"] = " ".join(catalogue.query_models.references)
+        await self._load_query_models(worker, catalogue)
         await catalogue.load()
         await catalogue.add(manifest.reference, plan)
         await ensure(worker.connection.jetstream(timeout=10), docs_stream())
@@ -104,6 +107,15 @@ class Retriever:
             await self._catalogue.close()
         worker.log.info("state_saved", path=self._folder.name)
         self._folder.release()
+
+    async def _load_query_models(self, worker: Worker, catalogue: Catalogue) -> None:
+        """Load those of the settings; without one of them searches fall back, and the worker says so."""
+        named = self._settings.query_model_references
+        found = await load_models(worker, named, self._settings.shipped)
+        catalogue.query_models = QueryModels(found.models)
+        worker.identity.facts["query_models"] = " ".join(catalogue.query_models.references)
+        if found.refused:
+            worker.feel(Readiness.DEGRADED, "; ".join(found.refused))
 
     async def _component(self, worker: Worker, reference: str) -> tuple[Plan, Manifest]:
         cache = worker.deployment.home / "components"

@@ -26,6 +26,7 @@ class Follower:
         self._task: asyncio.Task[None] | None = None
         self._caught_up = asyncio.Event()
         self._unsound = ""
+        self._before = (Readiness.READY, "")
 
     async def catch_up(self) -> None:
         """Start to follow; returns once everything that is in the stream is searchable."""
@@ -98,13 +99,16 @@ class Follower:
                     self._recover()
 
     def _limp(self, reason: str) -> None:
-        if self._worker.identity.readiness in (Readiness.READY, Readiness.DEGRADED):
+        identity = self._worker.identity
+        if identity.readiness in (Readiness.READY, Readiness.DEGRADED):
+            if not self._unsound:
+                self._before = (identity.readiness, identity.reason)
             self._unsound = reason
             self._worker.feel(Readiness.DEGRADED, reason)
 
     def _recover(self) -> None:
         if self._unsound and self._worker.identity.reason == self._unsound:
-            self._worker.feel(Readiness.READY)
+            self._worker.feel(*self._before)
         self._unsound = ""
 
     def _ended(self, task: "asyncio.Task[None]") -> None:

@@ -3,14 +3,14 @@
 ``last_vec`` and ``mean`` need no training and are always there; what was trained is measured against both.
 """
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 
-WINDOW = 5
+WINDOW: Literal[5] = 5
 """Vectors that a query model reads: four of the context and the query's own, the last."""
 
 MEAN = "mean"

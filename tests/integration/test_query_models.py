@@ -14,15 +14,19 @@ import msgspec
 import numpy as np
 import pytest
 from nats.aio.client import Client as NatsClient
+from safetensors.numpy import load, save
 
 from services.controller.app import build as build_controller
 from services.controller.settings import ControllerSettings
 from services.gateway.app import build as build_gateway
 from services.gateway.settings import GatewaySettings
+from services.retriever.querymodel_component import load_model
 from tests.unit.control.documents import release
-from tests.unit.retriever import stream
+from tests.unit.retriever import querymodels, stream
 from tests.unit.retriever.corpora import DIMENSION, NAMESPACE
 from tests.workers import deployment, running
+from trimtab.artifacts.manifest import write_manifest
+from trimtab.artifacts.store import ArtifactStore
 from trimtab.bus.local_server import LocalServer
 from trimtab.bus.server import Endpoint
 from trimtab.client import Client
@@ -41,6 +45,7 @@ from trimtab.contracts.encode import EncodeReply, EncodeRequest, TokenVectors
 from trimtab.contracts.errors import RemoteError
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.retrieve import LAST_VEC
+from trimtab.contracts.samples import Readiness
 from trimtab.contracts.tensor import Matrix
 from trimtab.control.execute import execute
 from trimtab.control.store import ControlStore
@@ -127,13 +132,18 @@ def impl(name: str) -> KillCommand:
 
 @asynccontextmanager
 async def scene_of(
-    server: LocalServer, connection: NatsClient, home: Path, *, controller: bool = True
+    server: LocalServer,
+    connection: NatsClient,
+    home: Path,
+    *,
+    controller: bool = True,
+    query_models: str = "",
 ) -> AsyncIterator[Scene]:
     await stream.write(connection, [stream.message(t, vector(t), text=t) for t in TEXTS])
     await (await ControlStore.open(connection, create=True)).initialise(BASE, "test")
     encoder, home_of = Encoder(), deployment(server, home)
     settings = WorkerSettings(instance="e-0")
-    retriever = stream.worker(server, home)
+    retriever = stream.worker(server, home, query_models=query_models)
     gateway = build_gateway(home_of, GatewaySettings(instance="g-0", api_port=0))
     workers = [Worker("encoder", "by hash", home_of, settings, encoder.load), retriever, gateway]
     if controller:
@@ -304,3 +314,61 @@ async def test_a_retriever_lists_its_query_models_and_counts_what_fell_back(scen
     assert sample.facts["query_models"] == "last_vec mean"
     assert counted("retriever_queries_total", impl=LAST_VEC, fallback="not_loaded") == before[0] + 1
     assert counted("trimtab_bad_events_total", **event) == before[1] + 1
+
+
+async def test_a_trained_model_is_loaded_from_the_store_and_searched_with(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> None:
+    store = await ArtifactStore.open(connection)
+    await store.push(querymodels.save(tmp_path / "made", "amn_v0@1"))
+    model = load_model(tmp_path / "made" / "amn_v0@1")
+    async with scene_of(nats_server, connection, tmp_path, query_models="amn_v0@1") as scene:
+        await scene.order(impl("amn_v0"))
+        reply = await scene.client.search(
+            "a question", collection="docs", context=TEXTS[:7], exclude=TEXTS[:7], limit=40
+        )
+        short = await scene.client.search("a question", collection="docs", context=TEXTS[:3])
+
+    window = np.stack([vector(text) for text in [*TEXTS[3:7], "a question"]])
+    searched = model.vector(window)
+    nearest = sorted(TEXTS[7:], key=lambda text: -float(vector(text) @ searched))
+    assert scene.retriever.identity.components["amn_v0@1"] == model.content_hash
+    assert (reply.versions["query_model"], reply.degraded) == ("amn_v0@1", [])
+    assert [result.id for result in reply.results] == nearest
+    assert short.degraded == ["query_model: window_short"]
+
+
+async def test_a_model_that_cannot_be_loaded_degrades_the_worker_and_not_its_searches(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> None:
+    broken = querymodels.save(tmp_path / "made", "amn_v0@1")
+    weights = broken / "model.safetensors"
+    tensors = dict(load(weights.read_bytes()))
+    tensors["mlp3.bias"] = tensors["mlp3.bias"] + 1
+    weights.write_bytes(save(tensors))
+    write_manifest(broken, name="amn_v0", version="1", kind="query-model")
+    await (await ArtifactStore.open(connection)).push(broken)
+    await (await ArtifactStore.open(connection)).push(querymodels.save(tmp_path / "made", "fine@1"))
+    named = "amn_v0@1,gru_v0@1,fine@1"
+    async with scene_of(nats_server, connection, tmp_path, query_models=named) as scene:
+        [sample] = [s for s in await scene.client.health() if s.service == "retriever"]
+        reply = await scene.client.search("passage 3", collection="docs")
+
+    assert sample.readiness == Readiness.DEGRADED
+    assert "amn_v0@1 is not loaded: amn_v0@1: golden.json is answered otherwise" in sample.reason
+    assert "gru_v0@1 is not loaded" in sample.reason
+    assert sample.facts["query_models"] == "last_vec mean fine@1"
+    assert reply.results[0].id == "passage 3"
+
+
+async def test_a_model_of_another_space_falls_back(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> None:
+    other = querymodels.save(tmp_path / "made", namespace="single_vector.other.16.v1")
+    await (await ArtifactStore.open(connection)).push(other)
+    async with scene_of(nats_server, connection, tmp_path, query_models="amn_v0@1") as scene:
+        await scene.order(impl("amn_v0@1"))
+        reply = await scene.client.search("a question", collection="docs", context=TEXTS[:4])
+
+    assert reply.degraded == ["query_model: namespace"]
+    assert len(reply.results) == 10

@@ -113,9 +113,14 @@ async def applied(worker: Worker, sequence: int, *, timeout_s: float = 20.0) -> 
 
 
 def worker(
-    server: LocalServer, home: Path, instance: str = "retriever-1", shipped: Path = SHIPPED
+    server: LocalServer,
+    home: Path,
+    instance: str = "retriever-1",
+    shipped: Path = SHIPPED,
+    query_models: str = "",
 ) -> Worker:
-    return build(deployment(server, home), RetrieverSettings(instance=instance, shipped=shipped))
+    settings = RetrieverSettings(instance=instance, shipped=shipped, query_models=query_models)
+    return build(deployment(server, home), settings)
 
 
 def component(folder: Path, plan: Plan, version: str = "1") -> Path:
