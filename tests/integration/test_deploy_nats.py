@@ -236,6 +236,29 @@ async def test_the_operator_hears_the_samples_that_it_may_record(guarded: Guarde
         assert operator.refused == []
 
 
+MEASURED = {
+    "encoder": subjects.encode,
+    "retriever": subjects.inspect,
+    "reranker": subjects.rerank,
+}
+
+
+@pytest.mark.parametrize("service", MEASURED)
+async def test_the_operator_asks_the_stages_that_it_measures_and_gets_the_answer_itself(
+    guarded: GuardedServer, service: str
+) -> None:
+    subject = MEASURED[service]("x@1")
+    async with guarded.connected(service) as stage, guarded.connected("operator") as operator:
+        received = await stage.connection.subscribe(subject, service)
+        await stage.heard()
+        asking = asyncio.create_task(operator.connection.request(subject, b"facts?", timeout=10))
+        question = await received.next_msg(timeout=10)
+        await stage.publish(question.reply, b"facts")
+
+        assert (await asking).data == b"facts"
+        assert stage.refused + operator.refused == []
+
+
 # --- what no role can do ---
 
 
@@ -258,12 +281,14 @@ _PUBLISH = [
     ("controller", subjects.document("stdlib", "ab12")),
     ("producer", STATE),
     ("producer", subjects.encode("x@1")),
+    ("producer", subjects.inspect("x@1")),
     ("producer", subjects.sample("encoder", "e1")),
     ("producer", subjects.STATUS),
     ("producer", subjects.PROBE_SEARCH),
     ("producer", subjects.PROBE_MAP),
     ("producer", subjects.document("stdlib", "ab12")),
     ("operator", subjects.HEARTBEAT),
+    ("operator", subjects.mapping("x@1")),
     ("operator", subjects.document("stdlib", "ab12")),
     *[
         (role, f"$JS.API.STREAM.{verb}.{stream}")
