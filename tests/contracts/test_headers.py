@@ -30,6 +30,7 @@ _SPELLED = {
     "COMPONENT": "Trimtab-Component",
     "INSTANCE": "Trimtab-Instance",
     "TIMING": "Trimtab-Timing",
+    "RETRIED": "Trimtab-Retried",
     "ERROR": "Nats-Service-Error",
     "ERROR_CODE": "Nats-Service-Error-Code",
     "CONTENT_HASH": "Trimtab-Content-Hash",

@@ -62,7 +62,7 @@ def check_size(headers: dict[str, str], body: bytes, max_payload: int) -> None:
 def _parse(kind: type[M], reply: Msg) -> Answer[M]:
     headers = reply.headers or {}
     if names.ERROR in headers:
-        raise RemoteError(decode(ErrorReply, reply.data))
+        raise RemoteError(decode(ErrorReply, reply.data), retried=names.RETRIED in headers)
     return Answer(
         decode(kind, reply.data), headers.get(names.COMPONENT, ""), headers.get(names.INSTANCE, "")
     )
@@ -86,7 +86,8 @@ class Caller:
         """Send ``request`` and return the reply.
 
         A shed request is sent again at most ``retries`` times, each time to whichever worker the queue group
-        picks, while time is left.
+        picks, while time is left. What was shed further behind was tried again there: nine tries of one
+        request would feed an overload.
 
         Raises:
             NoWorkers: nobody subscribes to the subject.
@@ -104,7 +105,7 @@ class Caller:
             except RemoteError as error:
                 wait_ms = random.uniform(0.5, 1.5) * _RETRY_WAIT_MS * (attempt + 1)  # noqa: S311
                 exhausted = attempt == retries or context.remaining_ms() <= wait_ms
-                if error.code not in _RETRYABLE or exhausted:
+                if error.retried or error.code not in _RETRYABLE or exhausted:
                     raise
                 await asyncio.sleep(wait_ms / 1000)
         raise AssertionError("unreachable: the last attempt returns or raises")

@@ -20,7 +20,14 @@ from trimtab.bus.caller import check_size
 from trimtab.bus.connection import settle
 from trimtab.bus.discovery import EndpointStats
 from trimtab.contracts import headers as names
-from trimtab.contracts.errors import STATUS, BusUnavailable, ErrorReply, InternalError, TrimtabError
+from trimtab.contracts.errors import (
+    STATUS,
+    BusUnavailable,
+    ErrorReply,
+    InternalError,
+    RemoteError,
+    TrimtabError,
+)
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.message import CONTENT_TYPE, Message, decode, encode
 from trimtab.contracts.subjects import INBOX_PREFIX
@@ -158,7 +165,8 @@ class Server:
                 self.log.warning(
                     "request_failed", endpoint=endpoint.name, error=error.reply().error
                 )
-            await self._reply_error(endpoint, message.reply, error.reply())
+            relayed = isinstance(error, RemoteError)
+            await self._reply_error(endpoint, message.reply, error.reply(), relayed=relayed)
         except Exception as error:
             outcome = InternalError.code.value
             self.log.exception(
@@ -190,7 +198,9 @@ class Server:
         check_size(headers, body, self.connection.max_payload)
         await self._publish(subject, body, headers)
 
-    async def _reply_error(self, endpoint: Endpoint, subject: str, error: ErrorReply) -> None:
+    async def _reply_error(
+        self, endpoint: Endpoint, subject: str, error: ErrorReply, *, relayed: bool = False
+    ) -> None:
         headers = {
             "content-type": CONTENT_TYPE,
             names.COMPONENT: endpoint.component,
@@ -198,6 +208,8 @@ class Server:
             names.ERROR: error.error,
             names.ERROR_CODE: str(STATUS[error.code]),
         }
+        if relayed:
+            headers[names.RETRIED] = "1"
         await self._publish(subject, encode(error), headers)  # type: ignore[arg-type]
 
     async def _publish(self, subject: str, body: bytes, headers: dict[str, str]) -> None:

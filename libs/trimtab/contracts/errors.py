@@ -396,8 +396,9 @@ class InternalError(TrimtabError):
 class RemoteError(TrimtabError):
     """An error that another service replied with, raised again on the caller's side."""
 
-    def __init__(self, reply: ErrorReply) -> None:
+    def __init__(self, reply: ErrorReply, *, retried: bool = False) -> None:
         super().__init__(reply.detail)
+        self.retried = retried
         self.code = reply.code
         self.error = reply.error
         self.retryable = reply.retryable

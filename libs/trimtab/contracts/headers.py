@@ -24,6 +24,8 @@ ERROR = "Nats-Service-Error"
 """Class name of the error; only replies that are errors have it (ADR-32)."""
 ERROR_CODE = "Nats-Service-Error-Code"
 """Numeric status of the error, see Errors (ADR-32)."""
+RETRIED = "Trimtab-Retried"
+"""Set on an error that comes from further behind: who relays it tried again already, and asking again multiplies."""
 CONTENT_HASH = "Trimtab-Content-Hash"
 """Content hash of a passage in the stream of passages."""
 
