@@ -72,29 +72,39 @@ class Fitted:
 
 
 class _AdamW:
-    """Changes parameters in place."""
+    """Changes parameters in place, through one scratch row: new arrays would cost more than the arithmetic."""
 
     def __init__(self, parameters: Parameters, schedule: Schedule) -> None:
         self._parameters = parameters
         self._schedule = schedule
         self._first = {name: np.zeros_like(each) for name, each in parameters.items()}
         self._second = {name: np.zeros_like(each) for name, each in parameters.items()}
+        self._scratch = np.empty(max(each.size for each in parameters.values()), dtype=np.float32)
         self._steps = 0
 
     def step(self, gradients: Parameters, rate: float) -> None:
-        """Take one step along clipped gradients."""
+        """Take one step along clipped gradients, which are used up."""
         self._steps += 1
         length = float(np.sqrt(sum(float(np.vdot(each, each)) for each in gradients.values())))
         shrink = min(1.0, self._schedule.clip / (length + 1e-6))
         pace = rate / (1.0 - _BETAS[0] ** self._steps)
-        spread = 1.0 / float(np.sqrt(1.0 - _BETAS[1] ** self._steps))
+        spread = float(np.sqrt(1.0 - _BETAS[1] ** self._steps))
         for name, gradient in gradients.items():
-            gradient *= gradient.dtype.type(shrink)
             now, first, second = self._parameters[name], self._first[name], self._second[name]
-            now *= now.dtype.type(1.0 - rate * self._schedule.weight_decay)
-            first += (1.0 - _BETAS[0]) * (gradient - first)
-            second += (1.0 - _BETAS[1]) * (np.square(gradient) - second)
-            now -= pace * first / (spread * np.sqrt(second) + _EPSILON)
+            scratch = self._scratch[: now.size].reshape(now.shape)
+            gradient *= shrink
+            first *= _BETAS[0]
+            first += np.multiply(gradient, 1.0 - _BETAS[0], out=scratch)
+            second *= _BETAS[1]
+            gradient *= gradient
+            second += np.multiply(gradient, 1.0 - _BETAS[1], out=scratch)
+            np.sqrt(second, out=scratch)
+            scratch /= spread
+            scratch += _EPSILON
+            np.divide(first, scratch, out=scratch)
+            scratch *= pace
+            now *= 1.0 - rate * self._schedule.weight_decay
+            now -= scratch
 
 
 def fit(
