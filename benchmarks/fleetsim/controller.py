@@ -73,7 +73,7 @@ class Controller:
 
     async def _sampled(self, message: Any) -> None:
         sample = decode(Sample, message.data)
-        self._fleet.add(sample)
+        self._fleet.add(sample, self.host.clocks.time())
         self._reconciler.hear(sample)
         self.host.oracle.documents.judged(self.host.machine, sample)
 

@@ -24,6 +24,7 @@ from trimtab.contracts import subjects
 from trimtab.contracts.component import Release
 from trimtab.contracts.control import Applied, Convergence, Order, Outcome
 from trimtab.contracts.errors import InvalidMessage, TrimtabError
+from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.message import decode
 from trimtab.contracts.samples import Sample, StatusReply, StatusRequest
@@ -71,6 +72,7 @@ class Controller:
         )
         await worker.connection.subscribe(subjects.SAMPLES, cb=self._sampled)
         await worker.connection.subscribe(subjects.APPLIED, cb=self._acknowledged)
+        await worker.connection.subscribe(subjects.EVALUATION, cb=self._evaluated)
         worker.serve(
             Endpoint("status", subjects.STATUS, StatusRequest, self._status, steered=False)
         )
@@ -116,13 +118,19 @@ class Controller:
             CONTROLLER_SAMPLES.labels("invalid").inc()
             return
         CONTROLLER_SAMPLES.labels("ok").inc()
-        self._fleet.add(sample)
+        self._fleet.add(sample, time.time())
         self._reconciler.hear(sample)
         self._watchtower.hear(sample)
 
     async def _acknowledged(self, message: Msg) -> None:
         try:
             self._words.add(decode(Applied, message.data))
+        except InvalidMessage:
+            CONTROLLER_SAMPLES.labels("invalid").inc()
+
+    async def _evaluated(self, message: Msg) -> None:
+        try:
+            self._watchtower.hear_evaluation(decode(Evaluation, message.data))
         except InvalidMessage:
             CONTROLLER_SAMPLES.labels("invalid").inc()
 

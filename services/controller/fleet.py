@@ -1,4 +1,8 @@
-"""Who is there and how it goes: samples in, worker statuses out. Pure; ``now`` is an argument."""
+"""Who is there and how it goes: samples in, worker statuses out. Pure; ``now`` is an argument.
+
+Silence is measured by the listener's clock alone, so a worker whose time of day is seconds off is
+neither silent nor, once dead, alive for seconds more.
+"""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -24,29 +28,34 @@ class Fleet:
     forget_after_s: float
     """Seconds after which a silent worker is forgotten."""
     _samples: dict[str, deque[Sample]] = field(default_factory=dict)
+    _heard_at: dict[str, float] = field(default_factory=dict)
 
-    def add(self, sample: Sample) -> None:
-        """Take one sample; one that is older than the newest of its worker is ignored."""
+    def add(self, sample: Sample, now: float) -> None:
+        """Take one sample, heard ``now``; one that is older than the newest of its worker is ignored."""
         samples = self._samples.setdefault(sample.instance, deque())
         if samples and sample.at <= samples[-1].at:
             return
         samples.append(sample)
+        self._heard_at[sample.instance] = now
         while samples[0].at < sample.at - self.window_s:
             samples.popleft()
 
     def forget(self, now: float) -> None:
         """Drop workers that have been silent for too long."""
-        gone = [i for i, s in self._samples.items() if now - s[-1].at > self.forget_after_s]
+        gone = [i for i, at in self._heard_at.items() if now - at > self.forget_after_s]
         for instance in gone:
-            del self._samples[instance]
+            del self._samples[instance], self._heard_at[instance]
 
     def status(self, now: float) -> list[WorkerStatus]:
         """Return every worker, sorted by service and instance."""
-        statuses = [_status(list(samples), now) for samples in self._samples.values()]
+        statuses = [
+            _status(list(samples), max(0.0, now - self._heard_at[instance]), now)
+            for instance, samples in self._samples.items()
+        ]
         return sorted(statuses, key=lambda status: (status.service, status.instance))
 
 
-def _status(samples: list[Sample], now: float) -> WorkerStatus:
+def _status(samples: list[Sample], age_s: float, now: float) -> WorkerStatus:
     newest = samples[-1]
     requests, errors = _counts(samples)
     return WorkerStatus(
@@ -59,8 +68,8 @@ def _status(samples: list[Sample], now: float) -> WorkerStatus:
         revision=newest.revision,
         effective_hash=newest.effective_hash,
         stale=newest.stale,
-        age_s=max(0.0, now - newest.at),
-        silent=now - newest.at > SILENT_AFTER_S,
+        age_s=age_s,
+        silent=age_s > SILENT_AFTER_S,
         uptime_s=max(0.0, now - newest.started_at),
         rss_bytes=newest.rss_bytes,
         requests=requests,
