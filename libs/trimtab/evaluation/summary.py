@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trimtab.evaluation.bootstrap import Interval, interval, paired
+from trimtab.evaluation.bootstrap import Clusters, Interval, paired
 from trimtab.evaluation.metrics import METRICS, Values
 from trimtab.evaluation.runs import Ranking, measured
 
@@ -53,16 +53,17 @@ class Summary:
 def summarise(run: Sequence[Ranking], seed: int) -> Summary:
     """Return the figures of a run with at least one query."""
     values = measured(run)
-    clusters = [each.cluster for each in run]
-    figures = {name: interval(values[name], clusters, seed) for name in METRICS}
-    return Summary(len(run), figures, _by_cluster(clusters, values))
+    names = [each.cluster for each in run]
+    clusters = Clusters(names, seed)
+    figures = {name: clusters.interval(values[name]) for name in METRICS}
+    return Summary(len(run), figures, _by_cluster(names, values))
 
 
 def differences(pairs: Sequence[tuple[Ranking, Ranking]], seed: int) -> dict[str, Interval]:
     """Return each metric's ``after - before`` over queries given as ``(before, after)``."""
     before, after = (measured([pair[side] for pair in pairs]) for side in (0, 1))
-    clusters = [pair[0].cluster for pair in pairs]
-    return {name: paired(after[name], before[name], clusters, seed) for name in METRICS}
+    clusters = Clusters([pair[0].cluster for pair in pairs], seed)
+    return {name: paired(after[name], before[name], clusters) for name in METRICS}
 
 
 def _by_cluster(clusters: Sequence[str], values: dict[str, Values]) -> list[ClusterFigures]:

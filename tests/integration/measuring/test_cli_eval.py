@@ -10,6 +10,9 @@ from tests.integration.measuring.conftest import Measured
 
 pytestmark = pytest.mark.integration
 
+PATIENT = ("--timeout", "60")
+"""On a machine that is busy with other things no search shall fail for that."""
+
 
 def rows(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text().splitlines()]
@@ -20,7 +23,7 @@ def test_a_run_writes_results_a_record_a_page_and_one_line_of_history(
 ) -> None:
     files = {name: tmp_path / name for name in ("hits", "out", "history", "page.html")}
     words = (
-        *("eval", "run", "--queries", measured.questions, "--json"),
+        *("eval", "run", "--queries", measured.questions, "--json", *PATIENT),
         *("--hits", files["hits"], "--out", files["out"]),
         *("--history", files["history"], "--report", files["page.html"]),
     )
@@ -51,7 +54,7 @@ def test_the_retriever_alone_can_be_evaluated_and_compared_with_the_whole_search
     measured: Measured, tmp_path: Path
 ) -> None:
     whole, alone = tmp_path / "whole.jsonl", tmp_path / "alone.jsonl"
-    common = ("eval", "run", "--queries", measured.questions, "--history", tmp_path / "h")
+    common = ("eval", "run", "--queries", measured.questions, "--history", tmp_path / "h", *PATIENT)
     first = measured(*common, "--hits", whole, "--json")
     second = measured(*common, "--hits", alone, "--no-rerank", "--json")
 
@@ -109,7 +112,7 @@ def test_a_deployment_that_is_as_good_as_before_passes_and_one_without_reranker_
     measured: Measured, tmp_path: Path
 ) -> None:
     baseline = tmp_path / "baseline.json"
-    common = ("--queries", measured.questions, "--json")
+    common = ("--queries", measured.questions, "--json", *PATIENT)
     made = measured("eval", "run", *common, "--out", baseline, "--history", tmp_path / "h")
     check = ("eval", "check-rollback", "--baseline", baseline, *common, "--max-creep", "100000")
 
@@ -129,7 +132,7 @@ def test_a_deployment_that_is_as_good_as_before_passes_and_one_without_reranker_
 
 def test_other_queries_than_the_baselines_are_refused(measured: Measured, tmp_path: Path) -> None:
     baseline, other = tmp_path / "baseline.json", tmp_path / "other.jsonl"
-    history = ("--history", tmp_path / "h")
+    history = ("--history", tmp_path / "h", *PATIENT)
     measured("eval", "run", "--queries", measured.questions, "--out", baseline, *history)
     other.write_text("\n".join(measured.questions.read_text().splitlines()[1:]))
 
@@ -161,6 +164,6 @@ def test_a_search_that_fails_is_counted_as_one_that_found_nothing(
     )
 
     assert said.code == 1
-    assert said.json["errors"] == {"RemoteError": 5} or sum(said.json["errors"].values()) == 5
+    assert said.json["errors"] == {"UnknownCollection": 5}
     assert said.json["error_rate"] == 1.0
     assert said.json["metrics"]["Contain@50"]["mean"] == 0.0

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from trimtab.evaluation.bootstrap import interval, paired
+from trimtab.evaluation.bootstrap import Clusters, interval, paired
 
 
 def test_the_interval_is_the_normal_one_where_that_holds() -> None:
@@ -54,9 +54,20 @@ def test_the_same_seed_gives_the_same_interval_and_another_one_another() -> None
 def test_a_paired_difference_is_of_the_same_queries() -> None:
     before = np.random.default_rng(1).random(300)
 
-    found = paired(before + 0.1, before, [""] * 300, 1)
+    found = paired(before + 0.1, before, Clusters([""] * 300, 1))
 
     assert (found.mean, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
+
+
+@pytest.mark.parametrize("queries", [400, 1100])
+def test_every_metric_of_a_run_is_judged_on_the_same_draws(queries: int) -> None:
+    values = np.random.default_rng(3).random(queries)
+    clusters = Clusters([""] * queries, 4)
+
+    first, other, again = (clusters.interval(v) for v in (values, 1.0 - values, values))
+
+    assert first == again == interval(values, [""] * queries, 4)
+    assert (other.low, other.high) == pytest.approx((1.0 - first.high, 1.0 - first.low))
 
 
 def test_one_cluster_says_nothing_of_others() -> None:

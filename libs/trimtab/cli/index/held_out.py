@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from trimtab.cli.judged import inconclusive
 from trimtab.evaluation.asking import Found
-from trimtab.evaluation.bootstrap import Interval, paired
+from trimtab.evaluation.bootstrap import Clusters, Interval, paired
 from trimtab.evaluation.live import Encoded, Live
 from trimtab.evaluation.metrics import Values, measure
 from trimtab.evaluation.overlap import MEMBER_COSINE, Overlap, overlap
@@ -80,6 +80,6 @@ def compare(
             "the exact search finds no relevant passage of any query",
             "check that the relevant ids are ids of this collection",
         )
-    clusters = [queries[number].cluster for number in told]
-    deltas = {name: paired(after[name], before[name], clusters, seed) for name in before}
+    clusters = Clusters([queries[number].cluster for number in told], seed)
+    deltas = {name: paired(after[name], before[name], clusters) for name in before}
     return Comparison(summary, shares, deltas)
