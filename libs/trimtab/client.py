@@ -19,8 +19,10 @@ from trimtab.contracts import subjects
 from trimtab.contracts.control import Order, Outcome
 from trimtab.contracts.documents import Document, PutDocuments, PutReply
 from trimtab.contracts.errors import NotReady
+from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.gates import ProbedMap, ProbedSearch, ProbeMap, ProbeSearch
 from trimtab.contracts.headers import RequestContext, now_ms
+from trimtab.contracts.message import encode
 from trimtab.contracts.pipeline import (
     MapAnswer,
     MapBatchAnswer,
@@ -174,6 +176,11 @@ class Client:
         """Ask one release for the labels of one output, whatever its weight; only operators may."""
         context = self._context(PUBLIC_TENANT, timeout_s)
         return (await self._caller.call(subjects.PROBE_MAP, probe, ProbedMap, context)).message
+
+    async def tell(self, evaluation: Evaluation) -> None:
+        """Tell every controller how good the running search was."""
+        await self._connection.publish(subjects.EVALUATION, encode(evaluation))
+        await self._connection.flush()
 
     async def health(self, *, window_s: float = _HEALTH_WINDOW_S) -> list[Sample]:
         """Ask every worker itself, without the controller; returns those that answered in time."""

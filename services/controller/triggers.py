@@ -15,6 +15,7 @@ from datasketches import kll_doubles_sketch
 
 from services.controller.windows import bad_events
 from trimtab.contracts.errors import InvalidCommand
+from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.samples import EndpointSample, Readiness, Sample
 
 _CONDITION = re.compile(
@@ -130,7 +131,17 @@ def step(watch: Watch, measured: float | None, now: float) -> Watch:
     return replace(watch, since=since, fired=watch.fired or due, measured=measured)
 
 
-Measure = Callable[[Sequence[Sample]], float | None]
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a condition is measured on."""
+
+    samples: Sequence[Sample]
+    """Of the last minute."""
+    evaluation: Evaluation | None = None
+    """The newest one of a release that serves; None without."""
+
+
+Measure = Callable[[Heard], float | None]
 
 
 def _endpoints(samples: Sequence[Sample], endpoint: str) -> list[EndpointSample]:
@@ -138,9 +149,9 @@ def _endpoints(samples: Sequence[Sample], endpoint: str) -> list[EndpointSample]
 
 
 def _p95_s(endpoint: str) -> Measure:
-    def measure(samples: Sequence[Sample]) -> float | None:
+    def measure(heard: Heard) -> float | None:
         merged = kll_doubles_sketch(200)
-        for part in _endpoints(samples, endpoint):
+        for part in _endpoints(heard.samples, endpoint):
             merged.merge(kll_doubles_sketch.deserialize(part.latency))
         return None if merged.is_empty() else float(merged.get_quantile(0.95)) / 1000
 
@@ -148,19 +159,24 @@ def _p95_s(endpoint: str) -> Measure:
 
 
 def _share(endpoint: str, count: Callable[[EndpointSample], int]) -> Measure:
-    def measure(samples: Sequence[Sample]) -> float | None:
-        parts = _endpoints(samples, endpoint)
+    def measure(heard: Heard) -> float | None:
+        parts = _endpoints(heard.samples, endpoint)
         requests = sum(sum(part.outcomes.values()) for part in parts)
         return sum(count(part) for part in parts) / requests if requests else None
 
     return measure
 
 
-def _encoder_up(samples: Sequence[Sample]) -> float | None:
-    if not samples:
+def _encoder_up(heard: Heard) -> float | None:
+    if not heard.samples:
         return None  # nobody reports at all: that is the metrics path, not the encoder
     serving = (Readiness.READY, Readiness.DEGRADED)
-    return float(any(s.service == "encoder" and s.readiness in serving for s in samples))
+    return float(any(s.service == "encoder" and s.readiness in serving for s in heard.samples))
+
+
+def _recall_drop(heard: Heard) -> float | None:
+    found = heard.evaluation
+    return None if found is None else found.before - found.recall_at_5
 
 
 METRICS: dict[str, Measure] = {
@@ -170,5 +186,6 @@ METRICS: dict[str, Measure] = {
     "vllm_service_up": _encoder_up,
     "search_error_rate": _share("pipeline_search", lambda part: bad_events(part, "error")),
     "search_duration_p95": _p95_s("pipeline_search"),
+    "recall_at_5_drop": _recall_drop,
 }
-"""Metric of a condition -> how it is measured over a span of samples; None: no data."""
+"""Metric of a condition -> how it is measured on what was heard; None: no data."""

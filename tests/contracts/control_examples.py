@@ -36,6 +36,7 @@ from trimtab.contracts.control import (
     StartCanaryCommand,
     Switch,
 )
+from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.gates import (
     Gate,
     GateReport,
@@ -128,6 +129,14 @@ def _gates() -> list[msgspec.Struct]:
         ),
         ProbeMap(**named, call=call),
         ProbedMap(labels=["HARM.Toxicity"]),
+        Evaluation(
+            at=1790000000.0,
+            release="base",
+            collection="stdlib",
+            queries=300,
+            recall_at_5=0.41,
+            before=0.53,
+        ),
     ]
 
 

@@ -20,6 +20,7 @@ worker gets it. Ids and tenants never stand in subjects: they would make metrics
 | ``trimtab.ctl.hint``, ``trimtab.ctl.heartbeat`` | broadcast | controller -> every worker |
 | ``trimtab.evt.applied.<service>.<instance>`` | event | worker -> controller and operators |
 | ``trimtab.evt.sample.<service>.<instance>`` | event | worker -> controller |
+| ``trimtab.evt.evaluation`` | event | operator -> controller |
 | ``trimtab.audit.entry`` | stream | controllers and direct commands -> auditors |
 | ``trimtab.doc.<collection>.<key>`` | stream | gateway -> retrievers |
 | ``$SRV.PING|INFO|STATS[.<name>[.<id>]]`` | broadcast | NATS tools -> every worker |
@@ -40,6 +41,7 @@ HINT = "trimtab.ctl.hint"
 HEARTBEAT = "trimtab.ctl.heartbeat"
 SAMPLES = "trimtab.evt.sample.>"
 APPLIED = "trimtab.evt.applied.>"
+EVALUATION = "trimtab.evt.evaluation"
 
 INBOX_PREFIX = "_INBOX"
 """Where replies may go; any other reply subject is refused (confused deputy)."""

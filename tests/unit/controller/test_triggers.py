@@ -5,8 +5,16 @@ from pathlib import Path
 import pytest
 
 from services.controller.policy import load_policies, parse_policy, seconds
-from services.controller.triggers import METRICS, Condition, parse_condition, parse_triggers, step
+from services.controller.triggers import (
+    METRICS,
+    Condition,
+    Heard,
+    parse_condition,
+    parse_triggers,
+    step,
+)
 from trimtab.contracts.errors import InvalidCommand
+from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.samples import Sample
 from trimtab.worker.sampler import Identity, Sampler
 
@@ -131,8 +139,14 @@ def sample(service: str, endpoint: str, *, ok: int = 0, failed: int = 0, ms: flo
 def test_metrics_are_measured_from_samples_and_say_nothing_without_data() -> None:
     samples = [sample("encoder", "encode", ok=8, failed=2, ms=3000.0)]
 
-    assert METRICS["gpu_failure_rate"](samples) == pytest.approx(0.2)
-    assert METRICS["embedding_duration_p95"](samples) == pytest.approx(3.0)
-    assert METRICS["vllm_service_up"](samples) == 0.0
+    evaluation = Evaluation(
+        at=1.0, release="base", collection="docs", queries=300, recall_at_5=0.41, before=0.53
+    )
+    heard = Heard(samples, evaluation)
+
+    assert METRICS["gpu_failure_rate"](heard) == pytest.approx(0.2)
+    assert METRICS["embedding_duration_p95"](heard) == pytest.approx(3.0)
+    assert METRICS["vllm_service_up"](heard) == 0.0
+    assert METRICS["recall_at_5_drop"](heard) == pytest.approx(0.12)
     for measure in METRICS.values():
-        assert measure([]) is None
+        assert measure(Heard([])) is None

@@ -3,14 +3,22 @@
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import pytest
+
 from services.controller.triggers import Watch, parse_triggers
 from services.controller.watchtower import Watchtower
 from tests.unit.control.documents import canary, controls, state
 from trimtab.contracts.control import Order
 from trimtab.contracts.errors import RevisionConflict
+from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.samples import EndpointSample, Readiness, Sample
 from trimtab.control.feed import ControlFeed
 from trimtab.control.lease import Lease
+
+QUALITY = b"""
+automated_triggers:
+  - {name: worse, condition: recall_at_5_drop > 10% for 0 seconds, severity: critical, action: rollback}
+"""
 
 TRIGGERS = b"""
 automated_triggers:
@@ -83,9 +91,9 @@ class Recorder:
             self.leading.rolled_back()
 
 
-def tower(recorder: Recorder, leading: Leading) -> Watchtower:
+def tower(recorder: Recorder, leading: Leading, triggers: bytes = TRIGGERS) -> Watchtower:
     return Watchtower(
-        parse_triggers(TRIGGERS, "this test"),
+        parse_triggers(triggers, "this test"),
         cast("ControlFeed", leading),
         cast("Lease", leading),
         recorder.carry_out,
@@ -150,3 +158,39 @@ async def test_who_does_not_lead_does_nothing() -> None:
 
     assert recorder.orders == []
     assert recorder.said == []
+
+
+def evaluation(release: str, recall_at_5: float, at: float = 0.0) -> Evaluation:
+    return Evaluation(
+        at=at, release=release, collection="docs", queries=300, recall_at_5=recall_at_5, before=0.6
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "now", "orders"),
+    [
+        pytest.param([evaluation("next", 0.49)], 1.0, 1, id="a-release-that-serves-got-worse"),
+        pytest.param([evaluation("next", 0.51)], 1.0, 0, id="not-by-that-much"),
+        pytest.param([evaluation("older", 0.1)], 1.0, 0, id="a-release-that-does-not-serve"),
+        pytest.param([evaluation("next", 0.1)], 36 * 3600.0, 0, id="too-long-ago"),
+        pytest.param(
+            [evaluation("next", 0.1), evaluation("next", 0.6, at=0.5)], 1.0, 0, id="better-since"
+        ),
+        pytest.param(
+            [evaluation("next", 0.6, at=0.5), evaluation("next", 0.1)], 1.0, 0, id="told-late"
+        ),
+    ],
+)
+async def test_the_newest_evaluation_of_what_serves_takes_it_back(
+    told: list[Evaluation], now: float, orders: int
+) -> None:
+    leading = Leading()
+    recorder = Recorder(leading=leading)
+    watchtower = tower(recorder, leading, QUALITY)
+    for each in told:
+        watchtower.hear_evaluation(each)
+
+    await watchtower.look(now)
+    await watchtower.look(now + 1)
+
+    assert len(recorder.orders) == orders

@@ -72,7 +72,7 @@ def sections(summary: Summary, history: Path, record: dict[str, Any]) -> list[Se
             [Table(("metric", "mean [low, high]"), figures).html()],
         )
     ]
-    earlier = _earlier(history, record)
+    earlier = same_queries(history, record)
     if len(earlier) > 1:
         places = [time.strftime("%m-%d %H:%M", time.localtime(each["at"])) for each in earlier]
         curves = [
@@ -106,7 +106,7 @@ def show(summary: Summary, answers: Answers) -> None:
         console.print(f"{times} of {summary.queries}: {what}", style="yellow", markup=False)
 
 
-def _earlier(history: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
+def same_queries(history: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the last runs of the same queries through the same door, oldest first, this one included."""
     same = ("collection", "through", "queries_digest")
     found = []

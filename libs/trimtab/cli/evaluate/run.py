@@ -18,6 +18,8 @@ from trimtab.cli.evaluate.labelled import (
     labelled,
     refuse_nothing_found,
 )
+from trimtab.cli.evaluate.publish import evaluation_of
+from trimtab.cli.evaluate.publish import publish as tell
 from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.output import print_json, stdout
@@ -64,6 +66,13 @@ def run(
             help="Default: the home's eval/history.jsonl.",
         ),
     ] = None,
+    publish: Annotated[
+        bool,
+        typer.Option(
+            "--publish",
+            help="Tell the controller, whose trigger takes a release back when R@5 fell by 10 points.",
+        ),
+    ] = False,
     seed: judged.RandomSeed = 7,
     release: judged.ReleaseName = "",
     tenant: options.Tenant = PUBLIC_TENANT,
@@ -106,6 +115,9 @@ def run(
     else:
         stdout().print(f"{collection}: {len(asked)} queries through the {through}", markup=False)
         record.show(summary, answers)
+    if publish and not answers.errors:
+        told = evaluation_of(line, record.same_queries(kept, line)[:-1])
+        asyncio.run(tell(nats_url(nats), nkey_seed, told))
     if answers.errors:
         raise typer.Exit(ExitCode.FAILED)
 

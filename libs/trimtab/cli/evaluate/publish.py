@@ -1,0 +1,51 @@
+"""What `trimtab eval run --publish` tells the controller: this run beside the earlier ones."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trimtab.cli.failure import Failure
+from trimtab.cli.link import reach
+from trimtab.contracts.evaluation import Evaluation
+
+EARLIER = 7
+"""Runs that the median is of: a week of nightly ones (runbook 5, monitoring)."""
+
+
+def evaluation_of(record: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]]) -> Evaluation:
+    """Return a run as the controller is told of it; ``earlier`` are runs of the same queries, oldest first.
+
+    Raises:
+        Failure: several releases answered, or there is no earlier run to compare with.
+    """
+    releases = list(record["releases"])
+    if len(releases) != 1:
+        raise Failure(
+            f"not published: {len(releases)} releases answered ({', '.join(releases) or 'none'})",
+            "evaluate one alone: --no-rerank --release NAME",
+        )
+    if not earlier:
+        raise Failure(
+            "not published: the history holds no earlier run of these queries",
+            "run it once without --publish, while the search is known to be good",
+        )
+    recalls = [_recall(each) for each in earlier[-EARLIER:]]
+    return Evaluation(
+        at=record["at"],
+        release=releases[0],
+        collection=record["collection"],
+        queries=record["queries"],
+        recall_at_5=_recall(record),
+        before=statistics.median(recalls),
+    )
+
+
+async def publish(url: str, nkey_seed: Path | None, evaluation: Evaluation) -> None:
+    """Tell every controller; raises BusUnavailable where NATS is gone."""
+    async with reach(url, nkey_seed) as client:
+        await client.tell(evaluation)
+
+
+def _recall(record: Mapping[str, Any]) -> float:
+    return float(record["metrics"]["R@5"]["mean"])

@@ -1,0 +1,28 @@
+"""Operator -> controller: how good the running search was on held-out queries."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from trimtab.contracts.message import Message
+from trimtab.contracts.retrieve import CollectionName
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+"""Of queries."""
+
+
+class Evaluation(Message, frozen=True, kw_only=True):
+    """One run of `trimtab eval run --publish` (``trimtab.evt.evaluation``)."""
+
+    at: float
+    """Unix seconds of its end."""
+    release: Annotated[str, Meta(min_length=1, max_length=80)]
+    """That answered every query."""
+    collection: CollectionName
+    """That was searched."""
+    queries: Annotated[int, Meta(ge=1)]
+    """How many were asked."""
+    recall_at_5: Share
+    """Share of the queries with something relevant among the first five."""
+    before: Share
+    """Median of the same over earlier runs of the same queries."""

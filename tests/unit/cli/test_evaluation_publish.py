@@ -1,0 +1,38 @@
+"""What the controller is told of an evaluation, and when it is told nothing."""
+
+from typing import Any
+
+import pytest
+
+from trimtab.cli.evaluate.publish import evaluation_of
+from trimtab.cli.failure import Failure
+
+
+def record(recall: float, releases: dict[str, int] | None = None) -> dict[str, Any]:
+    return {
+        "at": 5.0,
+        "collection": "docs",
+        "queries": 200,
+        "releases": {"base": 200} if releases is None else releases,
+        "metrics": {"R@5": {"mean": recall}},
+    }
+
+
+def test_a_run_stands_beside_the_median_of_the_last_seven() -> None:
+    earlier = [record(recall) for recall in (0.1, 0.5, 0.52, 0.51, 0.9, 0.53, 0.54, 0.55)]
+
+    told = evaluation_of(record(0.4), earlier)
+
+    assert (told.release, told.queries, told.recall_at_5, told.before) == ("base", 200, 0.4, 0.53)
+
+
+def test_a_run_that_several_releases_answered_is_not_told() -> None:
+    mixed = record(0.4, {"base": 190, "next": 10})
+
+    with pytest.raises(Failure, match="2 releases answered"):
+        evaluation_of(mixed, [record(0.5)])
+
+
+def test_a_first_run_has_nothing_to_stand_beside() -> None:
+    with pytest.raises(Failure, match="no earlier run"):
+        evaluation_of(record(0.4), [])
