@@ -1,5 +1,6 @@
 """Two small charts as inline SVG, lines and bars: enough to look at a measurement, nothing to install. Pure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -35,6 +36,7 @@ class _Scale:
     low: float
     high: float
     places: int
+    step: float
 
     def x(self, place: int) -> float:
         return _LEFT + (place + 0.5) * (_WIDTH - _LEFT - _RIGHT) / self.places
@@ -70,20 +72,29 @@ def bars(places: Sequence[str], values: Sequence[float], unit: str) -> str:
 
 
 def _scale(values: Sequence[float], places: int) -> _Scale:
+    """Return a scale from one round number to another, with all values between them."""
     low, high = min(values, default=0.0), max(values, default=1.0)
-    margin = 0.05 * (high - low) or 0.5
-    return _Scale(low - (margin if low else 0.0), high + margin, max(1, places))
+    step = _step((high - low) / _TICKS or abs(high) / _TICKS or 1.0)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return _Scale(first * step, max(last, first + 1) * step, max(1, places), step)
+
+
+def _step(least: float) -> float:
+    """Return the smallest of 1, 2, 5, 10, ... times a power of ten that is no less than ``least``."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least * 0.999999)
 
 
 def _axes(places: Sequence[str], scale: _Scale, unit: str) -> str:
     parts = []
-    for tick in range(_TICKS + 1):
-        value = scale.low + tick * (scale.high - scale.low) / _TICKS
+    for tick in range(round((scale.high - scale.low) / scale.step) + 1):
+        value = scale.low + tick * scale.step
         y = scale.y(value)
         parts.append(
             f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="g"/>'
         )
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
+        shown = f"{round(value, 10):g}"
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{shown}</text>')
     every = max(1, len(places) // 16)
     for place, name in enumerate(places):
         if place % every == 0:
@@ -113,7 +124,7 @@ def _curve(number: int, curve: Line, scale: _Scale) -> str:
     )
     legend = (
         f'<text x="{_WIDTH - _RIGHT - 90 * number}" y="{_HEIGHT - 6}" text-anchor="end" '
-        f'fill="{colour}">{escape(curve.name)}</text>'
+        f'style="fill:{colour}">{escape(curve.name)}</text>'
     )
     return (
         f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>{dots}{legend}'

@@ -45,6 +45,22 @@ def test_a_chart_of_equal_values_and_of_none_can_be_drawn() -> None:
         ElementTree.fromstring(drawn)
 
 
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([3.2, 4.8, 7.1, 10.5], ["2", "4", "6", "8", "10", "12"]),
+        ([-28.8, -0.2], ["-30", "-20", "-10", "0"]),
+        ([0.25, 0.25], ["0.25", "0.3"]),
+        ([0.0, 282.0], ["0", "100", "200", "300"]),
+    ],
+)
+def test_the_scale_is_marked_with_round_numbers(values: list[float], shown: list[str]) -> None:
+    root = ElementTree.fromstring(lines(["x"] * len(values), [Line("y", values)], [], "ms"))
+
+    marked = [e.text for e in root.findall(f"{SVG}text") if e.get("x") == "58"]
+    assert marked == shown
+
+
 def test_a_page_is_one_file_that_loads_nothing_and_escapes_what_it_shows() -> None:
     evil = '<script src="https://evil.example/x.js"></script>'
     drawn = page(
