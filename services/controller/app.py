@@ -6,6 +6,7 @@ import time
 import msgspec
 from nats.aio.msg import Msg
 
+from services.controller.consequences import consequences
 from services.controller.convergence import Acknowledgements
 from services.controller.fleet import Fleet
 from services.controller.interlocks import Interlocks
@@ -107,6 +108,9 @@ class Controller:
         except TrimtabError as error:
             await self._recorder.refused(order, error, self._worker.controls.required.revision)
             raise
+        if outcome.status == "dry_run":
+            would = consequences(controls, order, self._fleet.status(now), now)
+            outcome = msgspec.structs.replace(outcome, workers=would)
         await self._worker.controls.apply(controls)
         await self._recorder.ordered(order, outcome)
         return outcome

@@ -24,11 +24,16 @@ from trimtab.contracts.control import (
 )
 from trimtab.contracts.gates import Gate
 from trimtab.contracts.samples import WorkerStatus
-from trimtab.control.effective import Controls, banned_releases
+from trimtab.control.effective import Controls, Stage, banned_releases
 from trimtab.control.gates import refusal, shortfall
 from trimtab.control.tunables import QUERY_MODEL
 
-_STAGES = {"encode": "encoder", "retrieve": "retriever", "rerank": "reranker", "map": "mapper"}
+STAGES: dict[Stage, str] = {
+    "encode": "encoder",
+    "retrieve": "retriever",
+    "rerank": "reranker",
+    "map": "mapper",
+}
 """Stage of a release -> service that serves it."""
 
 
@@ -78,9 +83,9 @@ class Interlocks:
 
     def _loaded(self, release: Release) -> list[Finding]:
         """At least one live worker per stage has loaded and verified the release's component."""
-        return [self._stage_loaded(stage, getattr(release, stage)) for stage in _STAGES]
+        return [self._stage_loaded(stage, getattr(release, stage)) for stage in STAGES]
 
-    def _stage_loaded(self, stage: str, component: str | None) -> Finding:
+    def _stage_loaded(self, stage: Stage, component: str | None) -> Finding:
         name = f"loaded:{stage}"
         if component is None:
             return Finding(interlock=name, ok=True, detail="the release has none")
@@ -90,12 +95,12 @@ class Interlocks:
         return Finding(
             interlock=name,
             ok=False,
-            detail=f"no live {_STAGES[stage]} has loaded {component}; `trimtab status` shows why",
+            detail=f"no live {STAGES[stage]} has loaded {component}; `trimtab status` shows why",
         )
 
-    def _holders(self, stage: str, component: str) -> Iterator[WorkerStatus]:
+    def _holders(self, stage: Stage, component: str) -> Iterator[WorkerStatus]:
         for worker in self._workers:
-            if worker.service == _STAGES[stage] and component in worker.components:
+            if worker.service == STAGES[stage] and component in worker.components:
                 yield worker
 
     def _not_banned(self, before: Controls, release: Release) -> Finding:
@@ -177,7 +182,7 @@ class Interlocks:
         stable = before.release
         cold = [
             component
-            for stage in _STAGES
+            for stage in STAGES
             if (component := getattr(stable, stage)) and not any(self._holders(stage, component))
         ]
         if not cold:

@@ -172,6 +172,7 @@ def _words(release: Release) -> list[msgspec.Struct]:
             changed=True,
             diff=["stable: base -> next"],
             findings=[finding],
+            workers=["gateway-1: asks no reranker"],
             status="written",
         ),
         Hint(

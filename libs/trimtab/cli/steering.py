@@ -193,6 +193,7 @@ def _shape(outcome: Outcome, reached: Convergence | None, via: str) -> dict[str,
         "revision": outcome.revision,
         "diff": outcome.diff,
         "interlocks": outcome.findings,
+        "workers": outcome.workers,
         "convergence": reached,
         "via": via,
     }
@@ -205,6 +206,8 @@ def _show(outcome: Outcome, reached: Convergence | None, via: str) -> None:
     for finding in outcome.findings:
         mark, style = ("ok", "green") if finding.ok else ("REFUSES", "red")
         console.print(f"interlock {finding.interlock}: {mark}: {finding.detail}", style=style)
+    for line in outcome.workers:
+        console.print(f"would change {line}", markup=False, soft_wrap=True)
     words = {"written": "written", "unchanged": "already so", "dry_run": "dry run, nothing written"}
     console.print(f"{words[outcome.status]}, revision {outcome.revision} (via {via})")
     if reached is not None:

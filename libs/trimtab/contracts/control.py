@@ -409,3 +409,5 @@ class Outcome(Message, frozen=True, kw_only=True):
     """What the interlocks said; empty when none applied."""
     status: Literal["written", "unchanged", "dry_run"]
     """written; unchanged: all was as asked; dry_run: nothing was written."""
+    workers: list[str] = []
+    """On a dry run, what each live worker would do, a line each; empty without a view of the fleet."""
