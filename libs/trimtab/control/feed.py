@@ -78,7 +78,7 @@ class ControlFeed:
     _heartbeat_at: float = 0.0
     _ticked_at: float = field(default_factory=time.monotonic)
     _thawed_at: float = float("-inf")
-    _thawing: "asyncio.Task[bool] | None" = None
+    _thawing: "asyncio.Future[None] | None" = None
     _applying: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: "list[asyncio.Task[None]]" = field(default_factory=list)
     _working: "set[asyncio.Task[Any]]" = field(default_factory=set)
@@ -155,19 +155,34 @@ class ControlFeed:
     def _thaw(self) -> None:
         """Begin to read what was missed while this process was frozen."""
         self._ticked_at = self._thawed_at = time.monotonic()
-        self._thawing = asyncio.create_task(self.refresh())
-        self._working.add(self._thawing)
-        self._thawing.add_done_callback(self._thawed)
+        if self._thawing is None:  # else it was frozen again before it had read anything
+            self._thawing = asyncio.get_running_loop().create_future()
+        self._spawn(self._catch_up(self._thawed_at))
 
-    def _thawed(self, thawing: "asyncio.Task[bool]") -> None:
-        self._working.discard(thawing)
-        if self._thawing is thawing:  # else it was frozen again meanwhile
+    async def _catch_up(self, thawed_at: float) -> None:
+        """Read; who waits goes on when it is done, even where nothing could be read."""
+        try:
+            await self.refresh()
+        finally:
+            if thawed_at == self._thawed_at:
+                self._caught_up()
+
+    def _have_read(self, began_at: float) -> None:
+        # The first reading after a thaw may wait for seconds on a connection that the server has given
+        # up; the one after the reconnect is as good.
+        if began_at >= self._thawed_at:
+            self._caught_up()
+
+    def _caught_up(self) -> None:
+        if self._thawing is not None:
+            self._thawing.set_result(None)
             self._thawing = None
 
     async def refresh(self) -> bool:
         """Read both documents; one that cannot be read leaves the last good ones in force."""
         if self._connection is None:
             return False
+        began_at = time.monotonic()
         try:
             store = await ControlStore.open(self._connection)
             controls = await store.read()
@@ -177,6 +192,7 @@ class ControlFeed:
             await self._acknowledge(ApplyStatus.REJECTED, self._view.revision, str(error), 0.0)
             return False
         await self.apply(controls)
+        self._have_read(began_at)
         return True
 
     @property
