@@ -137,9 +137,7 @@ def _hints_only() -> Iterator[None]:
 
 
 def _blind_writes() -> AbstractContextManager[object]:
-    async def put(
-        own: store.ControlStore, key: str, document: Any, _operation: str, _expected: int
-    ) -> int:
+    async def put(own: store.ControlStore, key: str, document: Any, _expected: int) -> int:
         try:
             return await own.bucket.update(key, encode(document))
         except nats.errors.Error:

@@ -1,5 +1,7 @@
 """The control plane keeps its invariants whatever goes wrong; `python -m benchmarks.simulation` runs 10,000 seeds."""
 
+import pytest
+
 from benchmarks.fleetsim.incidents import Trouble, plan
 from benchmarks.fleetsim.run import account, shortest, simulate
 
@@ -30,6 +32,19 @@ def test_nothing_that_goes_wrong_breaks_an_invariant() -> None:
     assert checked >= ALWAYS_CHECKED
     assert {trouble.value for trouble in Trouble} <= faults
     assert {"messages lost", "messages doubled", "messages reordered", "answers lost"} <= faults
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(493, id="an answer shortened the kill of an operator"),
+        pytest.param(2986, id="a first attempt that landed late was taken for the second"),
+    ],
+)
+def test_what_was_found_once_stays_away(seed: int) -> None:
+    result = simulate(plan(seed))
+
+    assert result.breach is None, account(result)
 
 
 def test_a_seed_gives_the_same_run_every_time() -> None:

@@ -1,7 +1,9 @@
 """The two control documents in JetStream KV: read together, written by compare-and-set alone.
 
-A write that timed out may have been applied, so its outcome is read back by the operation id inside
-the document, never repeated blindly (measured: one such write in a leader's fall had been applied).
+A write that timed out may have been applied, so its outcome is read back, never repeated blindly
+(measured: one such write in a leader's fall had been applied). Documents carry an operation id and a
+time, so what is in force is ours only when it is what we wrote to the last byte: an earlier attempt of
+the same operation that arrived late is not, and whoever tries next sees it.
 """
 
 import contextlib
@@ -91,11 +93,11 @@ class ControlStore:
             RevisionConflict: somebody else wrote first.
             BusUnavailable: JetStream does not answer, and the write was not applied.
         """
-        return await self._put(subjects.CONTROL_KEY, state, state.operation, expected)
+        return await self._put(subjects.CONTROL_KEY, state, expected)
 
     async def write_lane(self, lane: KillLane, expected: int) -> int:
         """Write the kill lane over revision ``expected``; raises as :meth:`write_state`."""
-        return await self._put(subjects.KILL_KEY, lane, lane.operation, expected)
+        return await self._put(subjects.KILL_KEY, lane, expected)
 
     async def hint(self, controls: Controls) -> None:
         """Tell everybody; called only after the write succeeded, so nobody applies a refused value."""
@@ -117,20 +119,17 @@ class ControlStore:
             raise BusUnavailable("JetStream does not answer; see `trimtab doctor`") from None
         return entry.value, entry.revision or 0
 
-    async def _put(self, key: str, document: Message, operation: str, expected: int) -> int:
+    async def _put(self, key: str, document: Message, expected: int) -> int:
+        written = encode(document)
         try:
-            return await self.bucket.update(key, encode(document), last=expected)
-        except nats.js.errors.KeyWrongLastSequenceError:
-            # Surely refused, even when another copy of this very operation is what won.
-            _, revision = await self._get(key)
-            raise RevisionConflict(expected, revision) from None
+            return await self.bucket.update(key, written, last=expected)
         except (nats.errors.Error, nats.js.errors.Error):
-            return await self._settle(key, type(document), operation, expected)
+            return await self._settle(key, written, expected)
 
-    async def _settle(self, key: str, kind: type[Message], operation: str, expected: int) -> int:
+    async def _settle(self, key: str, written: bytes, expected: int) -> int:
         """Find out whether a write whose answer was an error, or lost, is in force."""
         value, revision = await self._get(key)
-        if value is not None and getattr(decode(kind, value), "operation", "") == operation:
+        if value == written:
             return revision
         if revision == expected:
             raise BusUnavailable("the write was not applied; try again")
