@@ -102,7 +102,7 @@ class Host:
             lease_s=LEASE_S,
         )
         feed.machine, feed.oracle = self.machine, self.oracle
-        feed._ticked_at = self.clocks.monotonic()  # its default was bound to the real clock
+        feed._pulse.ticked_at = self.clocks.monotonic()  # its default was bound to the real clock
         self.obeys = feed
         connection.arrived = lambda message: self.oracle.arrived(feed, message)
         self.oracle.joined(feed)

@@ -18,6 +18,7 @@ import trimtab.control.effective as effective
 import trimtab.control.execute as execution
 import trimtab.control.feed as feed
 import trimtab.control.lease as lease
+import trimtab.control.pulse as pulse
 import trimtab.control.store as store
 from benchmarks.fleetsim.incidents import plan
 from benchmarks.fleetsim.run import Result, simulate
@@ -120,8 +121,7 @@ def _old_beats_count() -> AbstractContextManager[object]:
     beat = feed.ControlFeed._beat
 
     async def count(own: feed.ControlFeed, message: Any) -> None:
-        own._thawed_at = float("-inf")
-        with patch.object(feed, "_FROZEN_AFTER_S", 1e9):
+        with patch.object(pulse.Pulse, "steady", property(lambda _: True)):
             await beat(own, message)
 
     return patch.object(feed.ControlFeed, "_beat", count)
@@ -130,7 +130,7 @@ def _old_beats_count() -> AbstractContextManager[object]:
 @contextmanager
 def _hints_only() -> Iterator[None]:
     async def beat(own: feed.ControlFeed, _message: object) -> None:
-        own._heartbeat_at = own._ticked_at
+        own._heartbeat_at = own._pulse.ticked_at
 
     with patch.object(feed.ControlFeed, "_beat", beat), patch.object(feed, "REREAD_S", 1e6):
         yield

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import trimtab.control.feed
 import trimtab.control.lease
+import trimtab.control.pulse
 from benchmarks.fleetsim.bus import Server
 from benchmarks.fleetsim.clock import VirtualLoop, clocks_of
 from benchmarks.fleetsim.documents import Documents
@@ -43,7 +44,8 @@ class Result:
 def simulate(what: Plan) -> Result:
     """Run a plan; the same plan gives the same result."""
     loop = VirtualLoop()
-    with clocks_of(loop, trimtab.control.feed, trimtab.control.lease, reconciler) as clocks:
+    ours = (trimtab.control.feed, trimtab.control.lease, trimtab.control.pulse, reconciler)
+    with clocks_of(loop, *ours) as clocks:
         record = Record(loop.time)
         documents = Documents(record, POLICY, BAD)
         server = Server(loop, random.Random(f"bus/{what.seed}"), documents.stored)

@@ -6,7 +6,6 @@ and reads again before it answers anything.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -29,6 +28,8 @@ from trimtab.contracts.errors import BusUnavailable, InvalidMessage, NotReady, T
 from trimtab.contracts.message import decode, encode
 from trimtab.control.applying import View, heard, merge, with_lane
 from trimtab.control.effective import Controls, effective_hash
+from trimtab.control.lastgood import KEEP_S, LastGood
+from trimtab.control.pulse import TICK_S, Pulse
 from trimtab.control.store import ControlStore
 from trimtab.telemetry.logs import Logger
 from trimtab.telemetry.metrics import CONTROL_APPLIED, CONTROL_APPLY_DURATION, CONTROL_REVISION
@@ -39,15 +40,8 @@ REREAD_S = 5.0
 LEASE_S = 30.0
 """Default of ``lease_s``."""
 
-KEEP_S = 1.0
-"""How often what is in force is written to disk, when it changed: for a start without JetStream."""
-
 STALE_AFTER_S = 15.0
 """Without a heartbeat for this long a worker says that what it obeys may be old."""
-
-_TICK_S = 0.25
-_FROZEN_AFTER_S = 1.0
-"""A tick this late means that the process was stopped, or its loop blocked."""
 
 Prepare = Callable[[Controls], Awaitable[None]]
 """Loads what the new controls need, off the hot path; raises TrimtabError to refuse them."""
@@ -68,7 +62,7 @@ class ControlFeed:
     log: Logger
     """State changes are its only warnings."""
     cache: Path
-    """File with the last good documents, for a start without JetStream."""
+    """File of the last good documents."""
     prepare: Prepare = _nothing_to_prepare
     """Set by the service before :meth:`start`."""
     lease_s: float = LEASE_S
@@ -76,15 +70,16 @@ class ControlFeed:
     _view: View = field(default_factory=View)
     _connection: NatsClient | None = None
     _heartbeat_at: float = 0.0
-    _ticked_at: float = field(default_factory=time.monotonic)
-    _thawed_at: float = float("-inf")
-    _thawing: "asyncio.Future[None] | None" = None
+    _pulse: Pulse = field(default_factory=Pulse)
     _applying: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: "list[asyncio.Task[None]]" = field(default_factory=list)
     _working: "set[asyncio.Task[Any]]" = field(default_factory=set)
-    _kept: Controls | None = None
+    _last_good: LastGood = field(init=False)
     _announced: str = ""
     _was_stale: bool = False
+
+    def __post_init__(self) -> None:
+        self._last_good = LastGood(self.cache, self.log)
 
     @property
     def current(self) -> Controls | None:
@@ -125,58 +120,41 @@ class ControlFeed:
         await connection.subscribe(subjects.HINT, cb=self._hinted)
         await connection.subscribe(subjects.HEARTBEAT, cb=self._beat)
         await settle(connection)
-        if not await self.refresh():
-            await self._recall()
+        if not await self.refresh() and (kept := await self._last_good.recall()) is not None:
+            await self.apply(kept)
         following = (self._reread(), self._tick(), self._keep_forever())
         self._tasks = [asyncio.create_task(task) for task in following]
 
     async def wait(self) -> Controls:
         """Wait for the first state: a gateway has nothing to serve without one."""
         while self._view.controls is None:
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(TICK_S)
             await self.refresh()
         return self._view.controls
 
     async def stop(self) -> None:
         """Stop following."""
         await end(*self._tasks, *self._working)
-        await self._keep()
+        await self._last_good.keep(self.current)
 
     async def awake(self) -> None:
         """Read again when this process was frozen: a request must not be served from the old state.
 
         Costs one clock reading otherwise.
         """
-        if time.monotonic() - self._ticked_at > _FROZEN_AFTER_S:
+        if self._pulse.missed:
             self._thaw()
-        if self._thawing is not None:
-            await asyncio.wait({self._thawing})
+        await self._pulse.caught_up()
 
     def _thaw(self) -> None:
-        """Begin to read what was missed while this process was frozen."""
-        self._ticked_at = self._thawed_at = time.monotonic()
-        if self._thawing is None:  # else it was frozen again before it had read anything
-            self._thawing = asyncio.get_running_loop().create_future()
-        self._spawn(self._catch_up(self._thawed_at))
+        self._spawn(self._catch_up(self._pulse.thaw()))
 
     async def _catch_up(self, thawed_at: float) -> None:
-        """Read; who waits goes on when it is done, even where nothing could be read."""
+        """Read what was missed while this process was frozen; who waits goes on even if it cannot be."""
         try:
             await self.refresh()
         finally:
-            if thawed_at == self._thawed_at:
-                self._caught_up()
-
-    def _have_read(self, began_at: float) -> None:
-        # The first reading after a thaw may wait for seconds on a connection that the server has given
-        # up; the one after the reconnect is as good.
-        if began_at >= self._thawed_at:
-            self._caught_up()
-
-    def _caught_up(self) -> None:
-        if self._thawing is not None:
-            self._thawing.set_result(None)
-            self._thawing = None
+            self._pulse.tried(thawed_at)
 
     async def refresh(self) -> bool:
         """Read both documents; one that cannot be read leaves the last good ones in force."""
@@ -192,7 +170,7 @@ class ControlFeed:
             await self._acknowledge(ApplyStatus.REJECTED, self._view.revision, str(error), 0.0)
             return False
         await self.apply(controls)
-        self._have_read(began_at)
+        self._pulse.have_read(began_at)
         return True
 
     @property
@@ -269,9 +247,8 @@ class ControlFeed:
         if beat.epoch < self._view.epoch:
             return  # a controller that was fenced out renews nobody's lease
         self._view = heard(self._view, beat.epoch)
-        now = time.monotonic()
-        if now - self._ticked_at < _FROZEN_AFTER_S <= now - self._thawed_at:
-            self._heartbeat_at = now  # else it may have waited while this process was frozen
+        if self._pulse.steady:  # else it may have waited while this process was frozen
+            self._heartbeat_at = time.monotonic()
         known = self._view.controls
         behind = known is None or (
             beat.state_revision > self._view.offered or beat.lane_revision > known.lane_revision
@@ -291,32 +268,16 @@ class ControlFeed:
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(_TICK_S)
-            if time.monotonic() - self._ticked_at > _FROZEN_AFTER_S:
+            await asyncio.sleep(TICK_S)
+            if self._pulse.missed:
                 self._thaw()
-            self._ticked_at = time.monotonic()
+            self._pulse.tick()
             await self._announce_expiry()
 
     async def _keep_forever(self) -> None:
         while True:
             await asyncio.sleep(KEEP_S)
-            await self._keep()
-
-    async def _keep(self) -> None:
-        """Write what is in force to disk when it changed.
-
-        Not while obeying: beside many workers on one machine the disk would delay those who have not
-        heard yet; and one writer at a time never leaves an older document over a newer one.
-        """
-        controls = self._view.controls
-        if controls is None or controls is self._kept:
-            return
-        try:
-            await asyncio.to_thread(self._remember, controls)
-        except OSError as error:
-            self.log.warning("control_not_kept", error=type(error).__name__)
-            return
-        self._kept = controls
+            await self._last_good.keep(self.current)
 
     async def _announce_expiry(self) -> None:
         """Say so when a kill, a setting or the lease ended by our own clock, or we became stale."""
@@ -351,25 +312,6 @@ class ControlFeed:
         await self._connection.publish(
             subjects.applied(self.service, self.instance), encode(applied)
         )
-
-    def _remember(self, controls: Controls) -> None:
-        hint = Hint(
-            state=controls.state,
-            state_revision=controls.state_revision,
-            lane=controls.lane,
-            lane_revision=controls.lane_revision,
-        )
-        self.cache.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.cache.with_suffix(".partial")
-        partial.write_bytes(encode(hint))
-        partial.replace(self.cache)
-
-    async def _recall(self) -> None:
-        with contextlib.suppress(OSError, InvalidMessage):
-            hint = decode(Hint, await asyncio.to_thread(self.cache.read_bytes))
-            await self.apply(
-                Controls(hint.state, hint.state_revision, hint.lane, hint.lane_revision)
-            )
 
 
 def _since(began: float) -> float:

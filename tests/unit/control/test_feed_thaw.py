@@ -22,12 +22,12 @@ class Reading(ControlFeed):
         reading: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.readings.append(reading)
         await reading
-        self._have_read(began_at)
+        self._pulse.have_read(began_at)
         return True
 
     def freeze(self) -> None:
         """Let its last tick lie as far back as that of a process that was stopped."""
-        self._ticked_at = time.monotonic() - LONG_AGO_S
+        self._pulse.ticked_at = time.monotonic() - LONG_AGO_S
 
 
 def feed(folder: Path) -> Reading:
