@@ -76,6 +76,27 @@ async def test_a_created_release_is_loaded_beside_the_one_that_serves(
     assert set(reranker.identity.components) == {"mlp-full@1", "mlp-runbook4@1"}
 
 
+async def test_once_all_obey_the_controller_knows_what_they_loaded(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> None:
+    client = Client(connection)
+    place = deployment(nats_server, tmp_path)
+    async with (
+        running(build_controller(place, ControllerSettings(instance="c-0"))),
+        running(build_reranker(place, RerankerSettings(instance="r-0"))),
+    ):
+        made = await steer(client, CreateReleaseCommand(release=release("next", "mlp-runbook4@1")))
+        status = await client.status()
+        async with asyncio.timeout(30):
+            while status.convergence is None or status.convergence.status != "converged":
+                await asyncio.sleep(0.005)
+                status = await client.status()
+
+    assert status.revision >= made.revision
+    (reranker,) = (worker for worker in status.workers if worker.service == "reranker")
+    assert set(reranker.components) == {"mlp-full@1", "mlp-runbook4@1"}
+
+
 async def test_an_index_of_another_version_is_built_beside_the_one_that_serves_while_passages_arrive(
     nats_server: LocalServer, connection: NatsClient, tmp_path: Path
 ) -> None:

@@ -199,6 +199,10 @@ class Worker:
             await self._try_to_load(component)
         if len(self.identity.components) > before:
             await self.server.open()
+            if self._opened:
+                # Before the acknowledgement: who ramps as soon as all obey must not be told that
+                # nobody has loaded it.
+                await self._try_to_publish_sample()
 
     async def _try_to_load(self, component: str) -> None:
         """Load what only a next canary may ask for: its interlock, not this worker, refuses a bad one."""
@@ -289,10 +293,13 @@ class Worker:
             await asyncio.sleep(SAMPLE_INTERVAL_S)
             if self.link.forbidden:
                 self.feel(Readiness.DEGRADED, "NATS refused a permission; see deploy/nats")
-            if self.connection.is_connected:
-                # A connection may go between the question and the write; the next second brings another.
-                with contextlib.suppress(nats.errors.Error, OSError):
-                    await self._publish_sample()
+            await self._try_to_publish_sample()
+
+    async def _try_to_publish_sample(self) -> None:
+        if self.connection.is_connected:
+            # A connection may go between the question and the write; the next second brings another.
+            with contextlib.suppress(nats.errors.Error, OSError):
+                await self._publish_sample()
 
     async def _publish_sample(self) -> None:
         self._note_controls()
