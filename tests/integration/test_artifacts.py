@@ -2,9 +2,11 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nats.aio.client import Client as NatsClient
+from nats.js.object_store import ObjectStore
 
 from trimtab.artifacts.manifest import ArtifactCorrupt, ArtifactMissing, verify, write_manifest
 from trimtab.artifacts.store import ArtifactStore, provide
@@ -84,3 +86,27 @@ async def test_two_workers_that_build_at_once_load_the_same_content(
     )
 
     assert first.hash == second.hash == verify(one).hash == verify(two).hash
+
+
+async def test_an_object_that_is_stored_anew_while_it_is_read_is_read_from_the_start_again(
+    connection: NatsClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await ArtifactStore.open(connection)
+    await store.push(component(tmp_path / "mlp@1"))
+    original, again = ObjectStore.get_info, iter([False, True])
+
+    async def overtaken(self: ObjectStore, name: str, *args: Any) -> Any:
+        """Let another worker store the object between the look at it and the reading of its chunks."""
+        info = await original(self, name, *args)
+        if next(again, False):
+            data = (tmp_path / "mlp@1" / name.rpartition("/")[2]).read_bytes()
+            await self.put(name, data)
+        return info
+
+    monkeypatch.setattr(ObjectStore, "get_info", overtaken)
+
+    async with asyncio.timeout(30):
+        folder = await store.pull("mlp@1", tmp_path / "pulled")
+
+    assert verify(folder).reference == "mlp@1"
+    assert next(again, None) is None

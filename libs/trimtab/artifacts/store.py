@@ -20,7 +20,11 @@ from trimtab.artifacts.manifest import (
     read_manifest,
     verify,
 )
+from trimtab.bus.ending import end
 from trimtab.contracts import subjects
+
+_LOOK_S = 0.25
+"""How often it is looked whether an object that is being read was replaced."""
 
 Builder = Callable[[str, Path], Path]
 """``build(reference, into) -> folder``: makes a component on the spot; runs in a thread."""
@@ -44,10 +48,10 @@ class ArtifactStore:
     async def manifest(self, reference: str) -> Manifest | None:
         """Return the manifest stored under ``name@version``, or None."""
         try:
-            found = await self._objects.get(f"{reference}/{MANIFEST}")
+            found = await self._get(f"{reference}/{MANIFEST}")
         except (nats.js.errors.ObjectNotFoundError, nats.js.errors.ObjectDeletedError):
             return None
-        return msgspec.json.decode(found.data or b"", type=Manifest)
+        return msgspec.json.decode(found, type=Manifest)
 
     async def push(self, folder: Path) -> Manifest:
         """Store a verified folder; the manifest goes last, so half a push is never seen.
@@ -85,10 +89,26 @@ class ArtifactStore:
             return folder
         files = {}
         for name in (*manifest.files, MANIFEST):
-            found = await self._objects.get(f"{reference}/{name}")
-            files[name] = found.data or b""
+            files[name] = await self._get(f"{reference}/{name}")
         await asyncio.to_thread(_install, files, folder)
         return folder
+
+    async def _get(self, name: str) -> bytes:
+        """Read one object, from the start again when another worker stored it anew meanwhile.
+
+        Its chunks are gone then, and the client would wait for them for ever.
+        """
+        while True:
+            began = await self._objects.get_info(name)
+            reading = asyncio.create_task(self._objects.get(name))
+            try:
+                while not (await asyncio.wait({reading}, timeout=_LOOK_S))[0]:
+                    if (await self._objects.get_info(name)).nuid != began.nuid:
+                        break
+                else:
+                    return (await reading).data or b""
+            finally:
+                await end(reading)
 
 
 def _intact(folder: Path) -> bool:
