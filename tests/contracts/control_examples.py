@@ -79,7 +79,7 @@ def _documents(release: Release) -> list[msgspec.Struct]:
         setting,
         canary,
         freeze,
-        KillLane(operation="op-2", kills=[kill]),
+        KillLane(operation="op-2", kills=[kill], at=1790000000.0),
         LeaseDocument(instance="controller-1", epoch=7, free=False),
         _state(release, setting, canary, freeze),
     ]

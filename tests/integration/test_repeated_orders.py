@@ -14,6 +14,7 @@ from trimtab.contracts.control import (
     Order,
     Outcome,
     PromoteCommand,
+    RestoreCommand,
     SetCommand,
     StartCanaryCommand,
     Switch,
@@ -23,6 +24,9 @@ from trimtab.control.execute import execute
 from trimtab.control.store import ControlStore
 
 pytestmark = pytest.mark.integration
+
+
+RULES_ONLY = KillCommand(switch=Switch.MAPPER_MODE, value="rules_only", ttl_s=600.0)
 
 
 def order(command: Command, operation: str, expect: int | None = None) -> Order:
@@ -46,12 +50,14 @@ async def carried_out(store: ControlStore, asked: Order) -> Outcome:
     [
         SetCommand(name="retriever.nprobe", value=4),
         KillCommand(switch=Switch.RERANKER, value="off"),
+        RestoreCommand(switch=Switch.MAPPER_MODE),
     ],
-    ids=["of the state", "of the kill lane"],
+    ids=["of the state", "of the kill lane", "that leave nothing to tell them apart"],
 )
 async def test_of_copies_sent_at_once_one_is_written_and_all_name_its_revision(
     store: ControlStore, command: Command
 ) -> None:
+    await carried_out(store, order(RULES_ONLY, "before"))
     asked = order(command, "one-and-the-same")
 
     outcomes = await asyncio.gather(*(carried_out(store, asked) for _ in range(3)))

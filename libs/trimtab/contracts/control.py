@@ -73,6 +73,8 @@ class KillLane(Message, frozen=True, kw_only=True):
     """Id of the operation that wrote it."""
     kills: list[Kill]
     """In force or expired; expired ones are dropped at the next write."""
+    at: float = 0.0
+    """Unix seconds of the attempt that wrote it: tells two copies of one order apart."""
 
 
 class Setting(Message, frozen=True, kw_only=True):

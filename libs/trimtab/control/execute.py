@@ -117,7 +117,7 @@ async def _write_lane(
     if order.dry_run:
         return _outcome(before, "dry_run", diff, findings), before
     _obey(findings, order)
-    stamped = msgspec.structs.replace(lane, operation=order.operation)
+    stamped = msgspec.structs.replace(lane, operation=order.operation, at=by.now)
     revision = await store.write_lane(stamped, before.lane_revision)
     after = Controls(before.state, before.state_revision, stamped, revision)
     await store.hint(after)
