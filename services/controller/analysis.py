@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.controller.counttest import Counts, CountTest, ratio_mismatch, upper_rate
+from services.controller.counttest import NOTHING, Counts, CountTest, ratio_mismatch, upper_rate
 from services.controller.policy import Guardrail, Policy, Step
+from trimtab.contracts.evaluation import Evaluation
 
 
 class Outcome(StrEnum):
@@ -66,6 +67,20 @@ def judge_guardrail(test: CountTest, guardrail: Guardrail, step: Step, alpha: fl
         reason = f"{rates}, upper bound {bound:.2%} not under {guardrail.max_rate:.2%}"
         return Finding(guardrail, Outcome.INCONCLUSIVE, reason, evidence, seen)
     return Finding(guardrail, Outcome.PASS, rates, evidence, seen)
+
+
+def judge_recall(guardrail: Guardrail, step: Step, evaluation: Evaluation | None) -> Finding:
+    """Return what the newest evaluation of the canary says: one figure, and no test that could be repeated."""
+    if evaluation is None:
+        outcome = Outcome.INCONCLUSIVE if step.evaluated else Outcome.PASS
+        return Finding(guardrail, outcome, f"{guardrail.name}: not evaluated", 1.0, NOTHING)
+    drop = evaluation.before - evaluation.recall_at_5
+    failed = guardrail.max_drop is not None and drop > guardrail.max_drop
+    reason = (
+        f"{guardrail.name}: R@5 {evaluation.recall_at_5:.2%} of {evaluation.queries} queries, "
+        f"{evaluation.before:.2%} before"
+    )
+    return Finding(guardrail, Outcome.FAIL if failed else Outcome.PASS, reason, 1.0, NOTHING)
 
 
 def judge(findings: tuple[Finding, ...], policy: Policy, step: Step, silent_s: float) -> Verdict:

@@ -8,6 +8,7 @@ from nats.aio.msg import Msg
 
 from services.controller.consequences import consequences
 from services.controller.convergence import Acknowledgements
+from services.controller.evaluations import Evaluations
 from services.controller.fleet import Fleet
 from services.controller.interlocks import Interlocks
 from services.controller.leadership import Leadership
@@ -46,6 +47,7 @@ class Controller:
         self._settings = settings
         self._fleet = Fleet(settings.window_s, settings.forget_after_s)
         self._words = Acknowledgements()
+        self._evaluations = Evaluations()
         self._policies: dict[str, Policy] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -67,9 +69,16 @@ class Controller:
             self._convergence,
             worker.log,
             self._recorder.moved,
+            self._evaluations,
         )
         self._watchtower = Watchtower(
-            watches, worker.controls, lease, self._carry_out, self._recorder, worker.log
+            watches,
+            worker.controls,
+            lease,
+            self._carry_out,
+            self._recorder,
+            worker.log,
+            self._evaluations,
         )
         await worker.connection.subscribe(subjects.SAMPLES, cb=self._sampled)
         await worker.connection.subscribe(subjects.APPLIED, cb=self._acknowledged)
@@ -134,7 +143,7 @@ class Controller:
 
     async def _evaluated(self, message: Msg) -> None:
         try:
-            self._watchtower.hear_evaluation(decode(Evaluation, message.data))
+            self._evaluations.hear(decode(Evaluation, message.data))
         except InvalidMessage:
             CONTROLLER_SAMPLES.labels("invalid").inc()
 

@@ -7,10 +7,11 @@ The one path from samples to a verdict: the controller's loop and the replay of 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from services.controller.analysis import Verdict, judge, judge_guardrail
+from services.controller.analysis import Verdict, judge, judge_guardrail, judge_recall
 from services.controller.counttest import NOTHING, CountTest
 from services.controller.policy import Policy
 from services.controller.windows import Rollout, counts
+from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.samples import Sample
 
 
@@ -40,16 +41,22 @@ class Evidence:
             tests.append(test if seen == NOTHING else test.after(seen))
         return replace(self, tests=tuple(tests))
 
-    def verdict(self, policy: Policy, step: int, *, silent_s: float) -> Verdict:
+    def verdict(
+        self, policy: Policy, step: int, *, silent_s: float, evaluation: Evaluation | None = None
+    ) -> Verdict:
         """Return what the evidence says on step ``step`` (from 0) of the policy.
 
-        ``silent_s`` is how long ago the last sample of any worker came.
+        ``silent_s`` is how long ago the last sample of any worker came; ``evaluation`` the newest of
+        the canary.
         """
+        on = policy.steps[step]
         findings = (
-            judge_guardrail(test, guardrail, policy.steps[step], policy.alpha_each)
+            judge_guardrail(test, guardrail, on, policy.alpha_each)
+            if guardrail.max_drop is None
+            else judge_recall(guardrail, on, evaluation)
             for test, guardrail in zip(self.tests, policy.guardrails, strict=True)
         )
-        return judge(tuple(findings), policy, policy.steps[step], silent_s)
+        return judge(tuple(findings), policy, on, silent_s)
 
 
 def roles_of(samples: Iterable[Sample]) -> Rollout | None:

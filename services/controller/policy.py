@@ -16,6 +16,7 @@ from trimtab.contracts.gates import Gate
 TRIGGERS = "rollback_triggers.yaml"
 """The one file of the folder that is not a ramp policy."""
 
+_DROP = re.compile(r"^recall_at_5_drop\s*>\s*(\d+(?:\.\d+)?)%\Z")
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\Z")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -36,6 +37,8 @@ class Step(Part, frozen=True, kw_only=True):
     """Least time on this step, from the moment when the fleet has converged on it."""
     min_requests: Annotated[int, Meta(ge=1)] = 100
     """Least requests of the canary on this step; fewer never pass."""
+    evaluated: bool = False
+    """Whether the canary must have been evaluated to pass (runbook 5, T+6h)."""
 
     @property
     def weight_bp(self) -> int:
@@ -65,7 +68,8 @@ class Guardrail(Part, frozen=True, kw_only=True):
     endpoint: str
     """Whose samples: ``search``, ``map``, or a stage: encode, retrieve, rerank, map."""
     event: str
-    """``error``; ``latency > 10ms``; or a bad event's name, for example ``low_cosine``."""
+    """``error``; ``latency > 10ms``; a bad event's name, for example ``low_cosine``; or
+    ``recall_at_5_drop > 2%`` of ``endpoint: evaluation``: the newest `trimtab eval run --publish` of the canary."""
     severity: Severity
     """critical rolls back; signal holds and resumes by itself; info is logged."""
     tolerated_ratio: Annotated[float, Meta(ge=1)] = 1.2
@@ -74,6 +78,12 @@ class Guardrail(Part, frozen=True, kw_only=True):
     """Rate that the canary's upper bound must stay under to pass, whatever the control does."""
     answers: list[Answer] = []
     """Tried in order, one after another, while the guardrail fails."""
+
+    @property
+    def max_drop(self) -> float | None:
+        """R@5 that the canary may lose, as a share; None for a rate of events."""
+        match = _DROP.match(self.event)
+        return float(match[1]) / 100 if match else None
 
 
 class Policy(Part, frozen=True, kw_only=True):
@@ -115,7 +125,7 @@ class Policy(Part, frozen=True, kw_only=True):
         Evidence begins anew with each step, and once more when the fleet has converged on it, so each
         guardrail that can act is two tests a step.
         """
-        acting = sum(guardrail.severity != "info" for guardrail in self.guardrails)
+        acting = sum(rail.severity != "info" and rail.max_drop is None for rail in self.guardrails)
         return self.alpha / max(1, 2 * acting * len(self.steps))
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from services.controller.analysis import Verdict
+from services.controller.evaluations import Evaluations
 from services.controller.policy import Answer, Policy
 from services.controller.rollout import Event, Move, advance
 from services.controller.watched import LOOK_S, Watched
@@ -58,6 +59,8 @@ class Reconciler:
     log: Logger
     notice: Notice
     """Told of every move, for the audit."""
+    evaluations: Evaluations = field(default_factory=Evaluations)
+    """Shared with whoever hears them."""
     _inbox: deque[Sample] = field(default_factory=deque)
     _heard_at: float = field(default_factory=time.monotonic)
     _watched: Watched = field(default_factory=Watched)
@@ -95,7 +98,7 @@ class Reconciler:
         policy = self.policies.get(canary.policy)
         if policy is None or canary.phase not in _ACTIVE:
             return
-        verdict = self._judge(samples, controls, canary, policy)
+        verdict = self._judge(samples, controls, canary, policy, now)
         if not self.lease.held or controls.state.freeze is not None:
             return
         epoch, answered = self.lease.epoch, self._watched.answered
@@ -107,11 +110,20 @@ class Reconciler:
             await self._begin_step(controls, canary, policy, now, epoch)
 
     def _judge(
-        self, samples: list[Sample], controls: Controls, canary: Canary, policy: Policy
+        self,
+        samples: list[Sample],
+        controls: Controls,
+        canary: Canary,
+        policy: Policy,
+        now: float,
     ) -> Verdict:
-        silent_s = time.monotonic() - self._heard_at
         self._watched, verdict = self._watched.after(
-            samples, canary, controls.state.stable, policy, silent_s=silent_s
+            samples,
+            canary,
+            controls.state.stable,
+            policy,
+            silent_s=time.monotonic() - self._heard_at,
+            evaluation=self.evaluations.of([canary.release], now),
         )
         for guardrail, test in zip(policy.guardrails, self._watched.evidence.tests, strict=True):
             GUARDRAIL_EVIDENCE.labels(guardrail.name).set(test.log_evidence)

@@ -12,6 +12,7 @@ from services.controller.evidence import Evidence
 from services.controller.policy import Policy
 from services.controller.windows import Rollout
 from trimtab.contracts.control import Canary
+from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.samples import Sample
 
 LOOK_S = 1.0
@@ -43,15 +44,17 @@ class Watched:
         policy: Policy,
         *,
         silent_s: float,
+        evaluation: Evaluation | None = None,
     ) -> tuple["Watched", Verdict]:
         """Return what is known after one more look, and its verdict.
 
-        ``samples`` came since the last look; ``silent_s`` is how long ago the last one of any worker came.
+        ``samples`` came since the last look; ``silent_s`` is how long ago the last one of any worker came;
+        ``evaluation`` is the newest of the canary.
         """
         watched = self if self.step == step_of(canary) else self._on(canary, policy)
         rollout = Rollout(canary.release, stable)
         evidence = watched.evidence.after(samples, policy, rollout, since=canary.step_since)
-        verdict = evidence.verdict(policy, canary.step, silent_s=silent_s)
+        verdict = evidence.verdict(policy, canary.step, silent_s=silent_s, evaluation=evaluation)
         return replace(watched, evidence=evidence, verdict=verdict), verdict
 
     def with_answer(self) -> "Watched":

@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from services.controller.evaluations import Evaluations
 from services.controller.recorder import Recorder
 from services.controller.rollout import MOVES
 from services.controller.triggers import METRICS, Heard, Watch, step
 from trimtab.contracts.control import Order, RollBackCommand
 from trimtab.contracts.errors import RevisionConflict, TrimtabError
-from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.samples import Sample
 from trimtab.control.feed import ControlFeed
 from trimtab.control.lease import Lease
@@ -26,9 +26,6 @@ from trimtab.telemetry.metrics import TRIGGERS_FIRED
 
 SPAN_S = 60.0
 """Samples that a metric of a condition is measured over."""
-
-EVALUATION_HOLDS_S = 36 * 3600.0
-"""How long an evaluation speaks for a release: until the next nightly one, and half a day's grace."""
 
 _LOOK_S = 1.0
 Carry = Callable[[Order], Awaitable[object]]
@@ -44,18 +41,14 @@ class Watchtower:
     carry_out: Carry
     recorder: Recorder
     log: Logger
+    evaluations: Evaluations = field(default_factory=Evaluations)
+    """Shared with whoever hears them."""
     _samples: deque[Sample] = field(default_factory=deque)
-    _evaluation: Evaluation | None = None
     _serving: tuple[str, str] = ("", "")
 
     def hear(self, sample: Sample) -> None:
         """Take one sample."""
         self._samples.append(sample)
-
-    def hear_evaluation(self, evaluation: Evaluation) -> None:
-        """Take what was measured of the search; the newest one counts."""
-        if self._evaluation is None or evaluation.at > self._evaluation.at:
-            self._evaluation = evaluation
 
     async def run(self) -> None:
         """Look once a second until cancelled."""
@@ -68,7 +61,7 @@ class Watchtower:
         while self._samples and self._samples[0].at < now - SPAN_S:
             self._samples.popleft()
         before = self._of_what_serves()
-        heard = Heard(list(self._samples), self._current_evaluation(now))
+        heard = Heard(list(self._samples), self.evaluations.of(self._serving, now))
         self.watches = tuple(
             step(watch, METRICS[watch.condition.metric](heard), now) for watch in before
         )
@@ -97,13 +90,6 @@ class Watchtower:
             return self.watches
         self._serving = serving
         return tuple(replace(watch, since=None, fired=False) for watch in self.watches)
-
-    def _current_evaluation(self, now: float) -> Evaluation | None:
-        """Return the newest evaluation while it speaks of what serves now."""
-        found = self._evaluation
-        if found is None or found.release not in self._serving:
-            return None
-        return found if now - found.at < EVALUATION_HOLDS_S else None
 
     async def _say(self, watch: Watch) -> None:
         if self.feed.current is not None:

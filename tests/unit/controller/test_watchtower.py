@@ -188,7 +188,7 @@ async def test_the_newest_evaluation_of_what_serves_takes_it_back(
     recorder = Recorder(leading=leading)
     watchtower = tower(recorder, leading, QUALITY)
     for each in told:
-        watchtower.hear_evaluation(each)
+        watchtower.evaluations.hear(each)
 
     await watchtower.look(now)
     await watchtower.look(now + 1)
