@@ -28,8 +28,8 @@ from trimtab.contracts.control import Applied, Convergence, Order, Outcome
 from trimtab.contracts.errors import InvalidMessage, TrimtabError
 from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.headers import RequestContext
-from trimtab.contracts.message import decode
-from trimtab.contracts.samples import Sample, StatusReply, StatusRequest
+from trimtab.contracts.message import decode, encode
+from trimtab.contracts.samples import HealthRequest, Sample, StatusReply, StatusRequest
 from trimtab.control.execute import execute
 from trimtab.control.lease import Lease
 from trimtab.control.store import ControlStore
@@ -83,6 +83,7 @@ class Controller:
         await worker.connection.subscribe(subjects.SAMPLES, cb=self._sampled)
         await worker.connection.subscribe(subjects.APPLIED, cb=self._acknowledged)
         await worker.connection.subscribe(subjects.EVALUATION, cb=self._evaluated)
+        await self._call_the_roll()
         worker.serve(
             Endpoint("status", subjects.STATUS, StatusRequest, self._status, steered=False)
         )
@@ -134,6 +135,22 @@ class Controller:
         self._fleet.add(sample, time.time())
         self._reconciler.hear(sample)
         self._watchtower.hear(sample)
+
+    async def _call_the_roll(self) -> None:
+        """Ask who is there: their next samples are up to a second away, and orders may come before."""
+        connection = self._worker.connection
+        inbox = connection.new_inbox()
+        await connection.subscribe(inbox, cb=self._present)
+        await connection.publish(subjects.HEALTH, encode(HealthRequest()), reply=inbox)
+
+    async def _present(self, message: Msg) -> None:
+        try:
+            sample = decode(Sample, message.data)
+        except InvalidMessage:
+            CONTROLLER_SAMPLES.labels("invalid").inc()
+            return
+        # What it counted so far comes again with its next sample.
+        self._fleet.add(msgspec.structs.replace(sample, endpoints=[]), time.time())
 
     async def _acknowledged(self, message: Msg) -> None:
         try:

@@ -31,6 +31,7 @@ from trimtab.contracts.control import (
     StartCanaryCommand,
 )
 from trimtab.contracts.errors import RemoteError
+from trimtab.worker import service
 from trimtab.worker.service import Worker
 
 pytestmark = pytest.mark.integration
@@ -95,6 +96,27 @@ async def test_once_all_obey_the_controller_knows_what_they_loaded(
     assert status.revision >= made.revision
     (reranker,) = (worker for worker in status.workers if worker.service == "reranker")
     assert set(reranker.components) == {"mlp-full@1", "mlp-runbook4@1"}
+
+
+async def test_a_controller_that_starts_knows_at_once_who_is_there(
+    nats_server: LocalServer,
+    connection: NatsClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service, "SAMPLE_INTERVAL_S", 3600.0)  # none comes by itself
+    place = deployment(nats_server, tmp_path)
+    async with (
+        running(build_reranker(place, RerankerSettings(instance="r-0"))),
+        running(build_controller(place, ControllerSettings(instance="c-0"))),
+        asyncio.timeout(30),
+    ):
+        known: dict[str, set[str]] = {}
+        while "r-0" not in known:
+            workers = (await Client(connection).status()).workers
+            known = {worker.instance: set(worker.components) for worker in workers}
+
+    assert known["r-0"] == {"mlp-full@1"}
 
 
 async def test_an_index_of_another_version_is_built_beside_the_one_that_serves_while_passages_arrive(
