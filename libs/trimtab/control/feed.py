@@ -77,6 +77,7 @@ class ControlFeed:
     _last_good: LastGood = field(init=False)
     _announced: str = ""
     _was_stale: bool = False
+    _was_leased: bool = False
 
     def __post_init__(self) -> None:
         self._last_good = LastGood(self.cache, self.log)
@@ -280,14 +281,17 @@ class ControlFeed:
             await self._last_good.keep(self.current)
 
     async def _announce_expiry(self) -> None:
-        """Say so when a kill, a setting or the lease ended by our own clock, or we became stale."""
+        """Say so when a kill, a setting or the lease ended by our own clock, or it began, or we became stale."""
         if self._view.controls is None:
             return
-        now_hash = self.hash
+        now_hash, leased = self.hash, self.leased
+        began, self._was_leased = leased and not self._was_leased, leased
         if now_hash != self._announced:
             self._announced = now_hash
-            reason = "a kill, a setting or the canary's lease ended"
-            await self._acknowledge(ApplyStatus.EXPIRED, self._view.revision, reason, 0.0)
+            status = ApplyStatus.APPLIED if began else ApplyStatus.EXPIRED
+            ended = "a kill, a setting or the canary's lease ended"
+            reason = "the canary's lease began" if began else ended
+            await self._acknowledge(status, self._view.revision, reason, 0.0)
         if self.stale and not self._was_stale:
             reason = f"no heartbeat for {STALE_AFTER_S:g} s"
             await self._acknowledge(ApplyStatus.STALE, self._view.revision, reason, 0.0)
