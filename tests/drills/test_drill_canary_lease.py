@@ -3,6 +3,7 @@
 When a controller is there again, the stored weight holds again: nobody had to remember anything.
 """
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -21,6 +22,14 @@ pytestmark = pytest.mark.drill
 TEXT = "how the user could hurt themselves tonight"
 NEXT = "safety-head@2"
 LEASE_S = 5
+
+
+async def all_leased(client: Client, members: int) -> None:
+    """Wait until everybody holds the lease: a worker that has just started lets its first beats pass."""
+    async with asyncio.timeout(60):
+        hashes: list[str] = []
+        while len(hashes) != members or len(set(hashes)) != 1:
+            hashes = [sample.effective_hash for sample in await client.health()]
 
 
 async def test_the_canary_falls_to_nothing_when_the_controller_dies_and_returns_with_the_next(
@@ -42,6 +51,7 @@ async def test_the_canary_falls_to_nothing_when_the_controller_dies_and_returns_
         # Forced: nothing retrieves or reranks in this drill, so those stages' interlocks would refuse.
         await steer(client, StartCanaryCommand(release="next", weight_bp=5000), force=True)
         await stream.until(lambda answer: answer.release == "next")
+        await all_leased(client, len(fleet.members))
 
         killed_at = time.time()
         controller.kill()
