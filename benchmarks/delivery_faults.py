@@ -21,7 +21,7 @@ from benchmarks.delivery_stage import READY_S, Operator, Stage, staged, until_re
 from benchmarks.figure import AT_MOST, Aim, Figure, over_rounds, percentile
 from trimtab.bus.ending import end
 from trimtab.contracts import subjects
-from trimtab.contracts.control import CreateReleaseCommand, StartCanaryCommand
+from trimtab.contracts.orders import CreateReleaseCommand, StartCanaryCommand
 from trimtab.control.effective import Controls
 from trimtab.control.execute import execute
 from trimtab.control.feed import LEASE_S, REREAD_S

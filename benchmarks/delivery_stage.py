@@ -20,18 +20,10 @@ from trimtab.bus.local_server import LocalServer
 from trimtab.cli.steering import reached
 from trimtab.client import Client
 from trimtab.contracts import subjects
-from trimtab.contracts.control import (
-    Applied,
-    ApplyStatus,
-    Command,
-    KillCommand,
-    Order,
-    Outcome,
-    RestoreCommand,
-    Switch,
-)
+from trimtab.contracts.control import Applied, ApplyStatus, Switch
 from trimtab.contracts.errors import TrimtabError
 from trimtab.contracts.message import decode
+from trimtab.contracts.orders import Command, KillCommand, Order, Outcome, RestoreCommand
 from trimtab.contracts.samples import Readiness
 from trimtab.control.execute import execute
 from trimtab.control.feed import LEASE_S

@@ -10,15 +10,7 @@ from nats.aio.client import Client as NatsClient
 from services.gateway.pipeline import Pipeline
 from trimtab.bus.caller import Caller
 from trimtab.contracts.component import Release
-from trimtab.contracts.control import (
-    Canary,
-    ControlState,
-    Kill,
-    KillLane,
-    Phase,
-    Setting,
-    Switch,
-)
+from trimtab.contracts.control import Canary, ControlState, Kill, KillLane, Phase, Setting, Switch
 from trimtab.contracts.headers import RequestContext, now_ms
 from trimtab.contracts.message import encode
 from trimtab.control.effective import Controls

@@ -28,15 +28,15 @@ from benchmarks.fleetsim.oracle import Oracle
 from benchmarks.fleetsim.ramp import BAD, BASE, GOOD, POLICY, release
 from benchmarks.fleetsim.record import Record
 from benchmarks.fleetsim.worker import Traffic, work
-from trimtab.contracts.control import (
+from trimtab.contracts.control import Phase
+from trimtab.contracts.errors import BusUnavailable, NotReady, TrimtabError
+from trimtab.contracts.orders import (
     Command,
     CreateReleaseCommand,
     KillCommand,
     Order,
-    Phase,
     RestoreCommand,
 )
-from trimtab.contracts.errors import BusUnavailable, NotReady, TrimtabError
 from trimtab.control.execute import execute
 from trimtab.control.store import ControlStore
 

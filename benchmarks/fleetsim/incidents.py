@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from benchmarks.fleetsim.ramp import BAD, BASE, GOOD, component
-from trimtab.contracts.control import (
+from trimtab.contracts.control import Switch
+from trimtab.contracts.orders import (
     AbortCommand,
     Command,
     FreezeCommand,
@@ -18,7 +19,6 @@ from trimtab.contracts.control import (
     SetCommand,
     SetWeightCommand,
     StartCanaryCommand,
-    Switch,
 )
 
 WORKERS = ("worker-1", "worker-2", "worker-3")

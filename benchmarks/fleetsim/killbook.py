@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from trimtab.contracts.control import Kill, KillCommand, KillLane, RestoreCommand, Switch
+from trimtab.contracts.control import Kill, KillLane, Switch
+from trimtab.contracts.orders import KillCommand, RestoreCommand
 
 
 @dataclass

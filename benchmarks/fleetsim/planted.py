@@ -24,7 +24,7 @@ from benchmarks.fleetsim.incidents import plan
 from benchmarks.fleetsim.run import Result, simulate
 from services.controller.analysis import Outcome, Verdict, judge
 from services.controller.leadership import Leadership
-from trimtab.contracts.control import Canary, KillLane
+from trimtab.contracts.control import ACTIVE_PHASES, Canary, KillLane
 from trimtab.contracts.errors import BusUnavailable
 from trimtab.contracts.message import encode
 from trimtab.control.applying import View, merge
@@ -155,7 +155,7 @@ def _one_kill_at_a_time() -> AbstractContextManager[object]:
 
 def _bans_forgotten() -> AbstractContextManager[object]:
     def gets(canary: Canary, _banned: set[str], *, leased: bool) -> bool:
-        return canary.phase in effective._SERVING_CANARY and canary.weight_bp > 0 and leased
+        return canary.phase in ACTIVE_PHASES and canary.weight_bp > 0 and leased
 
     return patch.object(effective, "_gets_requests", gets)
 

@@ -16,13 +16,13 @@ from trimtab.bus.caller import Caller
 from trimtab.bus.connection import DEFAULT_URL, connect
 from trimtab.bus.ending import close
 from trimtab.contracts import subjects
-from trimtab.contracts.control import Order, Outcome
 from trimtab.contracts.documents import Document, PutDocuments, PutReply
 from trimtab.contracts.errors import NotReady
 from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.gates import ProbedMap, ProbedSearch, ProbeMap, ProbeSearch
 from trimtab.contracts.headers import RequestContext, now_ms
 from trimtab.contracts.message import encode
+from trimtab.contracts.orders import Order, Outcome
 from trimtab.contracts.pipeline import (
     MapAnswer,
     MapBatchAnswer,

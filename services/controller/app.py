@@ -24,11 +24,12 @@ from trimtab.bus.ending import end
 from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
 from trimtab.contracts.component import Release
-from trimtab.contracts.control import Applied, Convergence, Order, Outcome
+from trimtab.contracts.control import Applied, Convergence
 from trimtab.contracts.errors import InvalidMessage, TrimtabError
 from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.message import decode, encode
+from trimtab.contracts.orders import Order, Outcome
 from trimtab.contracts.samples import HealthRequest, Sample, StatusReply, StatusRequest
 from trimtab.control.execute import execute
 from trimtab.control.lease import Lease

@@ -2,14 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from services.controller.interlocks import STAGES
-from trimtab.contracts.control import (
-    KillCommand,
-    Order,
-    RestoreCommand,
-    SetCommand,
-)
+from trimtab.contracts.component import STAGES
 from trimtab.contracts.mapping import MappingMode
+from trimtab.contracts.orders import KillCommand, Order, RestoreCommand, SetCommand
 from trimtab.contracts.samples import WorkerStatus
 from trimtab.control.commands import By, change_lane, change_state
 from trimtab.control.effective import (

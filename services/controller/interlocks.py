@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from services.controller.policy import Policy
 from services.controller.querymodels import query_model_loaded
-from trimtab.contracts.component import Release
-from trimtab.contracts.control import (
-    Canary,
-    ControlState,
+from trimtab.contracts.component import STAGES, Release, Stage
+from trimtab.contracts.control import Canary, ControlState, Switch
+from trimtab.contracts.gates import Gate
+from trimtab.contracts.orders import (
     Finding,
     KillCommand,
     Order,
@@ -20,21 +20,11 @@ from trimtab.contracts.control import (
     RollBackCommand,
     SetWeightCommand,
     StartCanaryCommand,
-    Switch,
 )
-from trimtab.contracts.gates import Gate
 from trimtab.contracts.samples import WorkerStatus
-from trimtab.control.effective import Controls, Stage, banned_releases
+from trimtab.control.effective import Controls, banned_releases
 from trimtab.control.gates import refusal, shortfall
 from trimtab.control.tunables import QUERY_MODEL
-
-STAGES: dict[Stage, str] = {
-    "encode": "encoder",
-    "retrieve": "retriever",
-    "rerank": "reranker",
-    "map": "mapper",
-}
-"""Stage of a release -> service that serves it."""
 
 
 class Interlocks:
@@ -182,8 +172,8 @@ class Interlocks:
         stable = before.release
         cold = [
             component
-            for stage in STAGES
-            if (component := getattr(stable, stage)) and not any(self._holders(stage, component))
+            for stage, component in stable.components.items()
+            if not any(self._holders(stage, component))
         ]
         if not cold:
             return Finding(interlock="rollback_target", ok=True, detail=f"returns to {stable.name}")

@@ -6,7 +6,7 @@ vector and says so, so this guards against a name that would change nothing.
 
 from collections.abc import Sequence
 
-from trimtab.contracts.control import Finding
+from trimtab.contracts.orders import Finding
 from trimtab.contracts.retrieve import LAST_VEC
 from trimtab.contracts.samples import WorkerStatus
 

@@ -20,17 +20,15 @@ from services.controller.policy import Answer, Policy
 from services.controller.rollout import Event, Move, advance
 from services.controller.watched import LOOK_S, Watched
 from trimtab.contracts.control import (
+    ACTIVE_PHASES,
     Canary,
     ControlState,
     Convergence,
-    Finding,
-    KillCommand,
-    Order,
     Phase,
-    SetCommand,
     Switch,
 )
 from trimtab.contracts.errors import TrimtabError
+from trimtab.contracts.orders import Finding, KillCommand, Order, SetCommand
 from trimtab.contracts.samples import Sample
 from trimtab.control.commands import promoted, rolled_back
 from trimtab.control.effective import Controls
@@ -42,7 +40,6 @@ from trimtab.telemetry.logs import Logger
 from trimtab.telemetry.metrics import CANARY_WEIGHT, GUARDRAIL_EVIDENCE, ROLLOUT_MOVES
 
 ACTOR = "controller"
-_ACTIVE = frozenset({Phase.RUNNING, Phase.PAUSED, Phase.HOLDING})
 
 Notice = Callable[[Move, Verdict, int, int], Awaitable[None]]
 
@@ -96,7 +93,7 @@ class Reconciler:
         canary = controls.state.canary
         CANARY_WEIGHT.set(canary.weight_bp)
         policy = self.policies.get(canary.policy)
-        if policy is None or canary.phase not in _ACTIVE:
+        if policy is None or canary.phase not in ACTIVE_PHASES:
             return
         verdict = self._judge(samples, controls, canary, policy, now)
         if not self.lease.held or controls.state.freeze is not None:

@@ -10,8 +10,8 @@ from services.controller.analysis import Verdict
 from services.controller.rollout import Move
 from services.controller.triggers import Watch
 from trimtab.audit.ledger import Act, Ledger, keep_checkpoint
-from trimtab.contracts.control import Finding, Order, Outcome
 from trimtab.contracts.errors import BusUnavailable, TrimtabError
+from trimtab.contracts.orders import Finding, Order, Outcome
 from trimtab.telemetry.logs import Logger
 from trimtab.telemetry.metrics import AUDIT_LOST
 

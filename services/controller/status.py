@@ -10,7 +10,7 @@ from services.controller.analysis import Finding, Verdict
 from services.controller.convergence import Acknowledgements, convergence, obedience
 from services.controller.policy import Policy
 from trimtab.contracts.component import Release
-from trimtab.contracts.control import Canary, ControlState, Convergence, Phase
+from trimtab.contracts.control import ACTIVE_PHASES, Canary, ControlState, Convergence
 from trimtab.contracts.samples import (
     GuardrailStatus,
     ReleaseStatus,
@@ -19,9 +19,6 @@ from trimtab.contracts.samples import (
     WorkerStatus,
 )
 from trimtab.control.effective import Controls
-
-_ACTIVE = frozenset({Phase.RUNNING, Phase.PAUSED, Phase.HOLDING})
-_STAGES = ("encode", "retrieve", "rerank", "map")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,7 @@ def _obeying(worker: WorkerStatus, scene: Scene) -> WorkerStatus:
 
 
 def _releases(state: ControlState) -> list[ReleaseStatus]:
-    canary = state.canary if state.canary and state.canary.phase in _ACTIVE else None
+    canary = state.canary if state.canary and state.canary.phase in ACTIVE_PHASES else None
     weight = canary.weight_bp if canary else 0
     found = [_release(state.releases[state.stable], "stable", 10_000 - weight)]
     if canary is not None:
@@ -97,13 +94,12 @@ def _releases(state: ControlState) -> list[ReleaseStatus]:
 def _release(
     release: Release, role: Literal["stable", "canary", "previous"], weight_bp: int
 ) -> ReleaseStatus:
-    components = {stage: getattr(release, stage) for stage in _STAGES}
     return ReleaseStatus(
         name=release.name,
         role=role,
         hash=release.hash,
         weight_bp=weight_bp,
-        components={stage: name for stage, name in components.items() if name is not None},
+        components={str(stage): version for stage, version in release.components.items()},
     )
 
 
@@ -131,7 +127,7 @@ def _rollout(scene: Scene) -> RolloutStatus | None:
 
 
 def _counts(canary: Canary) -> bool:
-    return canary.phase in _ACTIVE and canary.step_since > 0
+    return canary.phase in ACTIVE_PHASES and canary.step_since > 0
 
 
 def _guardrail(finding: Finding, policy: Policy | None) -> GuardrailStatus:

@@ -16,8 +16,8 @@ from services.controller.evaluations import Evaluations
 from services.controller.recorder import Recorder
 from services.controller.rollout import MOVES
 from services.controller.triggers import METRICS, Heard, Watch, step
-from trimtab.contracts.control import Order, RollBackCommand
 from trimtab.contracts.errors import RevisionConflict, TrimtabError
+from trimtab.contracts.orders import Order, RollBackCommand
 from trimtab.contracts.samples import Sample
 from trimtab.control.feed import ControlFeed
 from trimtab.control.lease import Lease

@@ -14,10 +14,7 @@ from trimtab.contracts.encode import EncodeReply, EncodeRequest
 from trimtab.contracts.errors import InvalidCommand, UnknownRelease
 from trimtab.contracts.gates import ProbedMap, ProbedSearch, ProbeMap, ProbeSearch
 from trimtab.contracts.headers import RequestContext
-from trimtab.contracts.retrieve import RetrieveReply, RetrieveRequest
-
-_EVERY_LIST = 65_536
-"""More lists than any index has; it visits those that it has."""
+from trimtab.contracts.retrieve import EVERY_LIST, RetrieveReply, RetrieveRequest
 
 _NEAREST = 10
 _CANDIDATES = 50
@@ -75,7 +72,7 @@ class Probe:
     async def _retrieve(
         self, stages: Stages, request: ProbeSearch, encoded: EncodeReply, kind: "_Kind"
     ) -> RetrieveReply:
-        chosen = _EVERY_LIST if kind.exact else stages.chosen("retriever.nprobe")
+        chosen = EVERY_LIST if kind.exact else stages.chosen("retriever.nprobe")
         return await stages.retrieve(
             RetrieveRequest(
                 collection=request.collection,

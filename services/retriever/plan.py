@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from trimtab.artifacts.manifest import ArtifactCorrupt, Manifest, verify
+from trimtab.contracts.retrieve import EVERY_LIST
 
 FILE = "retriever.json"
 
@@ -21,7 +22,7 @@ class DensePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Passages from which an IVF index is built; below it IVF only costs quality."""
     nlist_per_sqrt: Annotated[float, Meta(gt=0, le=16)]
     """IVF lists = this times the square root of the passages."""
-    nprobe: Annotated[int, Meta(ge=1, le=65536)]
+    nprobe: Annotated[int, Meta(ge=1, le=EVERY_LIST)]
     """Lists visited unless the request says otherwise."""
 
 

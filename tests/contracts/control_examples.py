@@ -5,35 +5,19 @@ import msgspec
 from trimtab.contracts.audit import GENESIS, AuditEntry, Checkpoint
 from trimtab.contracts.component import Release
 from trimtab.contracts.control import (
-    AbortCommand,
     Applied,
     ApplyStatus,
     Canary,
     ControlState,
     Convergence,
-    CreateReleaseCommand,
-    Finding,
     Freeze,
-    FreezeCommand,
     Heartbeat,
     Hint,
     Kill,
-    KillCommand,
     KillLane,
     LeaseDocument,
-    Order,
-    Outcome,
-    PauseCommand,
     Phase,
-    PromoteCommand,
-    RecordGateCommand,
-    RestoreCommand,
-    ResumeCommand,
-    RollBackCommand,
-    SetCommand,
     Setting,
-    SetWeightCommand,
-    StartCanaryCommand,
     Switch,
 )
 from trimtab.contracts.evaluation import Evaluation
@@ -44,6 +28,24 @@ from trimtab.contracts.gates import (
     ProbedSearch,
     ProbeMap,
     ProbeSearch,
+)
+from trimtab.contracts.orders import (
+    AbortCommand,
+    CreateReleaseCommand,
+    Finding,
+    FreezeCommand,
+    KillCommand,
+    Order,
+    Outcome,
+    PauseCommand,
+    PromoteCommand,
+    RecordGateCommand,
+    RestoreCommand,
+    ResumeCommand,
+    RollBackCommand,
+    SetCommand,
+    SetWeightCommand,
+    StartCanaryCommand,
 )
 from trimtab.contracts.pipeline import MapCall
 

@@ -15,17 +15,10 @@ from trimtab.bus.connection import settle
 from trimtab.client import Client
 from trimtab.contracts import subjects
 from trimtab.contracts.component import Release
-from trimtab.contracts.control import (
-    Applied,
-    ApplyStatus,
-    Canary,
-    Command,
-    CreateReleaseCommand,
-    Order,
-    Outcome,
-)
+from trimtab.contracts.control import Applied, ApplyStatus, Canary
 from trimtab.contracts.errors import ErrorCode, TrimtabError
 from trimtab.contracts.message import decode
+from trimtab.contracts.orders import Command, CreateReleaseCommand, Order, Outcome
 from trimtab.contracts.samples import Sample
 from trimtab.control.effective import Controls
 from trimtab.control.store import ControlStore

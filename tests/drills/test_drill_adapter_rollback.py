@@ -16,7 +16,7 @@ from tests.drills.steering import acknowledgements, offer, release, steer, store
 from tests.drills.streaming import streaming
 from tests.fleet import SERVICES, Fleet
 from trimtab.client import Client
-from trimtab.contracts.control import PromoteCommand, StartCanaryCommand
+from trimtab.contracts.orders import PromoteCommand, StartCanaryCommand
 from trimtab.contracts.pipeline import MapAnswer
 
 pytestmark = pytest.mark.drill

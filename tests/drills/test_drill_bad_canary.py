@@ -17,7 +17,8 @@ from tests.drills.steering import acknowledgements, offer, release, steer, store
 from tests.drills.streaming import Stream, streaming
 from tests.fleet import Fleet
 from trimtab.client import Client
-from trimtab.contracts.control import Canary, Phase, RollBackCommand, StartCanaryCommand
+from trimtab.contracts.control import Canary, Phase
+from trimtab.contracts.orders import RollBackCommand, StartCanaryCommand
 from trimtab.contracts.pipeline import MapAnswer
 
 pytestmark = pytest.mark.drill

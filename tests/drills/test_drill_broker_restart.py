@@ -17,8 +17,9 @@ from tests.fleet import Fleet
 from trimtab.audit.chain import verify
 from trimtab.audit.ledger import Ledger
 from trimtab.client import Client
-from trimtab.contracts.control import Command, KillCommand, Outcome, RestoreCommand, Switch
+from trimtab.contracts.control import Switch
 from trimtab.contracts.mapping import MappingMode
+from trimtab.contracts.orders import Command, KillCommand, Outcome, RestoreCommand
 from trimtab.contracts.pipeline import MapAnswer
 
 pytestmark = pytest.mark.drill

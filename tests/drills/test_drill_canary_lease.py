@@ -15,7 +15,8 @@ from tests.drills.steering import acknowledgements, offer, release, steer
 from tests.drills.streaming import streaming
 from tests.fleet import Fleet
 from trimtab.client import Client
-from trimtab.contracts.control import ApplyStatus, StartCanaryCommand
+from trimtab.contracts.control import ApplyStatus
+from trimtab.contracts.orders import StartCanaryCommand
 
 pytestmark = pytest.mark.drill
 

@@ -22,15 +22,9 @@ from trimtab.bus.connection import settle
 from trimtab.bus.ending import end
 from trimtab.client import Client
 from trimtab.contracts import subjects
-from trimtab.contracts.control import (
-    ApplyStatus,
-    Command,
-    KillCommand,
-    RestoreCommand,
-    SetCommand,
-    Switch,
-)
+from trimtab.contracts.control import ApplyStatus, Switch
 from trimtab.contracts.mapping import MappingMode
+from trimtab.contracts.orders import Command, KillCommand, RestoreCommand, SetCommand
 
 pytestmark = pytest.mark.drill
 

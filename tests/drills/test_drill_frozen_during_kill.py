@@ -12,9 +12,10 @@ from tests.fleet import Fleet
 from trimtab.bus.caller import Answer
 from trimtab.bus.connection import settle
 from trimtab.client import Client
-from trimtab.contracts.control import KillCommand, Switch
+from trimtab.contracts.control import Switch
 from trimtab.contracts.errors import TrimtabError
 from trimtab.contracts.mapping import FallbackReason, MapReply
+from trimtab.contracts.orders import KillCommand
 
 pytestmark = pytest.mark.drill
 

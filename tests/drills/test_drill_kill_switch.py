@@ -13,8 +13,9 @@ from tests.drills.steering import acknowledgements, steer
 from tests.drills.streaming import streaming
 from tests.fleet import SERVICES, Fleet
 from trimtab.client import Client
-from trimtab.contracts.control import KillCommand, RestoreCommand, Switch
+from trimtab.contracts.control import Switch
 from trimtab.contracts.mapping import FallbackReason, MappingMode
+from trimtab.contracts.orders import KillCommand, RestoreCommand
 from trimtab.contracts.pipeline import MapAnswer
 
 pytestmark = pytest.mark.drill

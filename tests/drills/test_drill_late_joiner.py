@@ -13,8 +13,9 @@ from tests.drills.steering import acknowledgements, of, steer
 from tests.drills.streaming import streaming
 from tests.fleet import Fleet, Member
 from trimtab.client import Client
-from trimtab.contracts.control import KillCommand, Switch
+from trimtab.contracts.control import Switch
 from trimtab.contracts.mapping import FallbackReason
+from trimtab.contracts.orders import KillCommand
 
 pytestmark = pytest.mark.drill
 

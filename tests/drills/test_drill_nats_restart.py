@@ -9,9 +9,10 @@ import pytest
 from tests.drills import record
 from tests.fleet import SERVICES, Fleet
 from trimtab.client import Client
-from trimtab.contracts.control import KillCommand, Order, RestoreCommand, Switch
+from trimtab.contracts.control import Switch
 from trimtab.contracts.documents import Document
 from trimtab.contracts.errors import TrimtabError
+from trimtab.contracts.orders import KillCommand, Order, RestoreCommand
 
 pytestmark = pytest.mark.drill
 

@@ -24,9 +24,11 @@ from tests.fleet import SERVICES, Fleet
 from trimtab.bus.caller import Caller
 from trimtab.client import Client
 from trimtab.contracts import subjects
-from trimtab.contracts.control import (
+from trimtab.contracts.control import ApplyStatus, Switch
+from trimtab.contracts.errors import RemoteError
+from trimtab.contracts.mapping import FallbackReason
+from trimtab.contracts.orders import (
     AbortCommand,
-    ApplyStatus,
     CreateReleaseCommand,
     KillCommand,
     PromoteCommand,
@@ -34,10 +36,7 @@ from trimtab.contracts.control import (
     RollBackCommand,
     SetWeightCommand,
     StartCanaryCommand,
-    Switch,
 )
-from trimtab.contracts.errors import RemoteError
-from trimtab.contracts.mapping import FallbackReason
 from trimtab.contracts.pipeline import MapAnswer, MapCall, SearchReply
 
 pytestmark = pytest.mark.drill

@@ -25,15 +25,9 @@ from trimtab.bus.connection import settle
 from trimtab.client import Client
 from trimtab.contracts import subjects
 from trimtab.contracts.audit import AuditEntry
-from trimtab.contracts.control import (
-    Canary,
-    Heartbeat,
-    Hint,
-    Phase,
-    RollBackCommand,
-    StartCanaryCommand,
-)
+from trimtab.contracts.control import Canary, Heartbeat, Hint, Phase
 from trimtab.contracts.message import decode
+from trimtab.contracts.orders import RollBackCommand, StartCanaryCommand
 from trimtab.contracts.pipeline import MapAnswer
 
 pytestmark = pytest.mark.drill

@@ -16,18 +16,18 @@ from trimtab.bus.caller import Caller
 from trimtab.bus.local_server import LocalServer
 from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
-from trimtab.contracts.control import (
+from trimtab.contracts.control import Switch
+from trimtab.contracts.errors import ErrorCode, RemoteError
+from trimtab.contracts.headers import RequestContext, now_ms
+from trimtab.contracts.message import Message
+from trimtab.contracts.orders import (
     Command,
     KillCommand,
     Order,
     Outcome,
     RestoreCommand,
     SetCommand,
-    Switch,
 )
-from trimtab.contracts.errors import ErrorCode, RemoteError
-from trimtab.contracts.headers import RequestContext, now_ms
-from trimtab.contracts.message import Message
 from trimtab.contracts.samples import StatusReply, StatusRequest
 from trimtab.control.execute import execute
 from trimtab.control.store import ControlStore

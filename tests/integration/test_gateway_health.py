@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.deployments import Deployment
 from tests.fleet import SERVICES
 from trimtab.client import Client
+from trimtab.contracts.component import STAGES
 
 pytestmark = pytest.mark.integration
 
@@ -16,7 +17,6 @@ RELEASE = {
     "rerank": "mlp-full@1",
     "map": "safety-head@1",
 }
-STAGE_OF = {"encode": "encoder", "retrieve": "retriever", "rerank": "reranker", "map": "mapper"}
 
 
 async def test_health_tells_of_every_service_with_its_versions(
@@ -29,7 +29,7 @@ async def test_health_tells_of_every_service_with_its_versions(
     assert set(health["services"]) == set(SERVICES)
     assert (health["release"], health["components"]) == ("base", RELEASE)
     assert health["revision"] >= 1
-    for stage, service in STAGE_OF.items():
+    for stage, service in STAGES.items():
         [worker] = health["services"][service]
         assert worker["readiness"] == "ready"
         assert worker["version"] == health["version"] == (await client.health())[0].version

@@ -14,14 +14,9 @@ from tests.workers import deployment, running
 from trimtab.bus.local_server import LocalServer
 from trimtab.client import Client
 from trimtab.contracts.component import Release
-from trimtab.contracts.control import (
-    Command,
-    CreateReleaseCommand,
-    Order,
-    Phase,
-    StartCanaryCommand,
-)
+from trimtab.contracts.control import Phase
 from trimtab.contracts.evaluation import Evaluation
+from trimtab.contracts.orders import Command, CreateReleaseCommand, Order, StartCanaryCommand
 
 pytestmark = pytest.mark.integration
 

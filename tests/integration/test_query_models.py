@@ -31,7 +31,11 @@ from trimtab.bus.local_server import LocalServer
 from trimtab.bus.server import Endpoint
 from trimtab.client import Client
 from trimtab.contracts import subjects
-from trimtab.contracts.control import (
+from trimtab.contracts.control import Switch
+from trimtab.contracts.encode import EncodeReply, EncodeRequest, TokenVectors
+from trimtab.contracts.errors import RemoteError
+from trimtab.contracts.headers import RequestContext
+from trimtab.contracts.orders import (
     Command,
     CreateReleaseCommand,
     KillCommand,
@@ -39,11 +43,7 @@ from trimtab.contracts.control import (
     Outcome,
     RestoreCommand,
     StartCanaryCommand,
-    Switch,
 )
-from trimtab.contracts.encode import EncodeReply, EncodeRequest, TokenVectors
-from trimtab.contracts.errors import RemoteError
-from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.retrieve import LAST_VEC
 from trimtab.contracts.samples import Readiness
 from trimtab.contracts.tensor import Matrix

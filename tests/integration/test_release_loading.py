@@ -22,7 +22,8 @@ from trimtab.bus.local_server import LocalServer
 from trimtab.client import Client
 from trimtab.contracts import subjects
 from trimtab.contracts.component import Release
-from trimtab.contracts.control import (
+from trimtab.contracts.errors import RemoteError
+from trimtab.contracts.orders import (
     Command,
     CreateReleaseCommand,
     Order,
@@ -30,7 +31,6 @@ from trimtab.contracts.control import (
     RollBackCommand,
     StartCanaryCommand,
 )
-from trimtab.contracts.errors import RemoteError
 from trimtab.worker import service
 from trimtab.worker.service import Worker
 

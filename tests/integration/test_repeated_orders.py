@@ -7,7 +7,9 @@ import pytest
 from nats.aio.client import Client as NatsClient
 
 from tests.unit.control.documents import release
-from trimtab.contracts.control import (
+from trimtab.contracts.control import Switch
+from trimtab.contracts.errors import InvalidCommand, RevisionConflict
+from trimtab.contracts.orders import (
     Command,
     CreateReleaseCommand,
     KillCommand,
@@ -17,9 +19,7 @@ from trimtab.contracts.control import (
     RestoreCommand,
     SetCommand,
     StartCanaryCommand,
-    Switch,
 )
-from trimtab.contracts.errors import InvalidCommand, RevisionConflict
 from trimtab.control.execute import execute
 from trimtab.control.store import ControlStore
 

@@ -22,18 +22,17 @@ from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
 from trimtab.contracts.audit import AuditEntry
 from trimtab.contracts.component import Release
-from trimtab.contracts.control import (
-    Canary,
+from trimtab.contracts.control import Canary, Phase
+from trimtab.contracts.errors import ModelFailed, RemoteError
+from trimtab.contracts.headers import RequestContext, now_ms
+from trimtab.contracts.message import Message
+from trimtab.contracts.orders import (
     Command,
     CreateReleaseCommand,
     Order,
     Outcome,
-    Phase,
     StartCanaryCommand,
 )
-from trimtab.contracts.errors import ModelFailed, RemoteError
-from trimtab.contracts.headers import RequestContext, now_ms
-from trimtab.contracts.message import Message
 from trimtab.control.assignment import bucket_of, role_of
 from trimtab.control.effective import routing
 from trimtab.control.store import ControlStore

@@ -27,11 +27,12 @@ from trimtab.bus.local_server import LocalServer
 from trimtab.bus.server import Endpoint
 from trimtab.client import Client
 from trimtab.contracts import subjects
-from trimtab.contracts.control import Order, SetCommand, Value
+from trimtab.contracts.control import Value
 from trimtab.contracts.encode import EncodeReply, EncodeRequest
 from trimtab.contracts.errors import Overloaded, RemoteError
 from trimtab.contracts.headers import RequestContext, now_ms
 from trimtab.contracts.mapping import MappingMode, MapReply, MapRequest
+from trimtab.contracts.orders import Order, SetCommand
 from trimtab.contracts.retrieve import RetrieveReply, RetrieveRequest
 from trimtab.contracts.tensor import Matrix
 from trimtab.control.execute import execute

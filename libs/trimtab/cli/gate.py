@@ -20,7 +20,6 @@ from trimtab.cli.link import reach
 from trimtab.cli.output import print_json, stdout
 from trimtab.client import Client
 from trimtab.contracts.component import Release
-from trimtab.contracts.control import Order, RecordGateCommand
 from trimtab.contracts.errors import UnknownRelease
 from trimtab.contracts.gates import (
     Gate,
@@ -30,6 +29,7 @@ from trimtab.contracts.gates import (
     ProbeMap,
     ProbeSearch,
 )
+from trimtab.contracts.orders import Order, RecordGateCommand
 from trimtab.contracts.pipeline import MapCall
 from trimtab.control.gates import shortfall
 from trimtab.control.store import ControlStore

@@ -12,8 +12,9 @@ from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.link import reach
 from trimtab.cli.output import print_json, stdout
 from trimtab.cli.steering import Manner, steer
-from trimtab.contracts.control import KillCommand, RestoreCommand, Switch
+from trimtab.contracts.control import Switch
 from trimtab.contracts.mapping import MappingMode
+from trimtab.contracts.orders import KillCommand, RestoreCommand
 from trimtab.contracts.samples import Sample
 from trimtab.control.effective import Controls
 from trimtab.control.store import ControlStore

@@ -16,7 +16,7 @@ from trimtab.cli.link import reach
 from trimtab.cli.output import print_json, stdout
 from trimtab.cli.steering import Manner, steer
 from trimtab.contracts.component import Release
-from trimtab.contracts.control import (
+from trimtab.contracts.orders import (
     AbortCommand,
     Command,
     CreateReleaseCommand,

@@ -23,16 +23,16 @@ from trimtab.cli.failure import Failure
 from trimtab.cli.link import reach
 from trimtab.cli.output import print_json, stderr, stdout
 from trimtab.client import DEFAULT_TIMEOUT_S, Client
-from trimtab.contracts.control import (
+from trimtab.contracts.control import Convergence
+from trimtab.contracts.errors import BusUnavailable, DeadlineExceeded, NoWorkers
+from trimtab.contracts.orders import (
     Command,
-    Convergence,
     KillCommand,
     Order,
     Outcome,
     RestoreCommand,
     RollBackCommand,
 )
-from trimtab.contracts.errors import BusUnavailable, DeadlineExceeded, NoWorkers
 from trimtab.control.execute import execute
 from trimtab.control.store import ControlStore
 

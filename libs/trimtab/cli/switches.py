@@ -8,14 +8,8 @@ from trimtab.cli import options, steering
 from trimtab.cli.durations import seconds_of
 from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.steering import Manner, steer
-from trimtab.contracts.control import (
-    SWITCH_VALUES,
-    FreezeCommand,
-    KillCommand,
-    RestoreCommand,
-    SetCommand,
-    Switch,
-)
+from trimtab.contracts.control import SWITCH_VALUES, Switch
+from trimtab.contracts.orders import FreezeCommand, KillCommand, RestoreCommand, SetCommand
 
 _SWITCH_HELP = (
     "mapper.mode=rules_only, reranker=off, retriever.impl=last_vec|mean|amn_v0|gru_v0 (or another query"

@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -26,6 +27,18 @@ def subject_token(component: str) -> str:
     return f"{_UNSAFE.sub('_', name.replace('.', '='))}-{_UNSAFE.sub('_', version)}"
 
 
+Stage = Literal["encode", "retrieve", "rerank", "map"]
+"""The field of a release that a worker serves."""
+
+STAGES: Mapping[Stage, str] = {
+    "encode": "encoder",
+    "retrieve": "retriever",
+    "rerank": "reranker",
+    "map": "mapper",
+}
+"""Stage -> service that serves it, in the order of a request."""
+
+
 class Release(Message, frozen=True, kw_only=True):
     """One component version per stage plus settings: the unit of canary and rollback. Immutable."""
 
@@ -43,6 +56,12 @@ class Release(Message, frozen=True, kw_only=True):
     """Encoder namespace of queries and passages, for example ``single_vector.minilm.384.v1``."""
     settings: dict[str, float | int | str | bool] = {}
     """Bounded settings by dotted name, for example ``retriever.nprobe``."""
+
+    @property
+    def components(self) -> dict[Stage, str]:
+        """Stage -> component; a stage that it leaves out is not named."""
+        found = {stage: getattr(self, stage) for stage in STAGES}
+        return {stage: component for stage, component in found.items() if component is not None}
 
     @property
     def hash(self) -> str:

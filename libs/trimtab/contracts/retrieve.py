@@ -12,6 +12,9 @@ from trimtab.contracts.tensor import Matrix
 MAX_POOL = 200
 """Most candidates in one reply."""
 
+EVERY_LIST = 65_536
+"""As ``nprobe``: more lists than any index has; it visits those that it has, and answers exactly."""
+
 COLLECTION_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 """Lower-case name that is a subject token, a folder name and a URL segment; JSON Schema dialect."""
 
@@ -58,7 +61,7 @@ class RetrieveRequest(Message, frozen=True, kw_only=True):
     """Query token vectors; without them no MaxSim signal is computed."""
     limit: Annotated[int, Meta(ge=1, le=MAX_POOL)] = 50
     """Candidates wanted."""
-    nprobe: Annotated[int, Meta(ge=1, le=65536)] | None = None
+    nprobe: Annotated[int, Meta(ge=1, le=EVERY_LIST)] | None = None
     """IVF lists to visit; None takes the worker's setting."""
     window: Matrix | None = None
     """(n, dimension) float32, unit rows: the context oldest first, the query last; None without context."""

@@ -10,38 +10,40 @@ import msgspec
 
 from trimtab.contracts.component import Release
 from trimtab.contracts.control import (
+    ACTIVE_PHASES,
     SWITCH_VALUES,
-    AbortCommand,
     Canary,
-    Command,
     ControlState,
-    CreateReleaseCommand,
     Freeze,
-    FreezeCommand,
     Kill,
-    KillCommand,
     KillLane,
-    PauseCommand,
     Phase,
+    Setting,
+    Switch,
+)
+from trimtab.contracts.errors import InvalidCommand, ReleaseExists, UnknownRelease
+from trimtab.contracts.gates import GateReport
+from trimtab.contracts.orders import (
+    AbortCommand,
+    Command,
+    CreateReleaseCommand,
+    FreezeCommand,
+    KillCommand,
+    PauseCommand,
     PromoteCommand,
     RecordGateCommand,
     RestoreCommand,
     ResumeCommand,
     RollBackCommand,
     SetCommand,
-    Setting,
     SetWeightCommand,
     StartCanaryCommand,
-    Switch,
 )
-from trimtab.contracts.errors import InvalidCommand, ReleaseExists, UnknownRelease
-from trimtab.contracts.gates import GateReport
 from trimtab.control.tunables import checked, checked_in_release, tunable_of
 
 LANE_COMMANDS = (KillCommand, RestoreCommand)
 """Those that write the kill lane; all others write the state."""
 
-_ACTIVE = frozenset({Phase.RUNNING, Phase.PAUSED, Phase.HOLDING})
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -176,7 +178,7 @@ def _create(state: ControlState, release: Release) -> ControlState:
 def _start(state: ControlState, command: StartCanaryCommand, by: By) -> ControlState:
     _known(state, command.release)
     running = state.canary
-    if running is not None and running.phase in _ACTIVE:
+    if running is not None and running.phase in ACTIVE_PHASES:
         if (running.release, running.policy) == (command.release, command.policy):
             return state
         raise InvalidCommand(f"{running.release} is being ramped; promote or abort it first")
@@ -214,13 +216,13 @@ def _aborted(state: ControlState, cause: str) -> ControlState:
 
 def _roll_back(state: ControlState, command: RollBackCommand, by: By) -> ControlState:
     cause = by.reason or "rolled back by hand"
-    if command.to is None and state.canary is not None and state.canary.phase in _ACTIVE:
+    if command.to is None and state.canary is not None and state.canary.phase in ACTIVE_PHASES:
         return rolled_back(state, cause)
     target = command.to or state.previous
     if target is None:
         raise InvalidCommand("there is no previous release to return to; name one with --to")
     _known(state, target)
-    if state.canary is not None and state.canary.phase in _ACTIVE:
+    if state.canary is not None and state.canary.phase in ACTIVE_PHASES:
         state = rolled_back(state, cause)
     if target == state.stable:
         return state
@@ -246,7 +248,7 @@ def _record(state: ControlState, report: GateReport) -> ControlState:
 
 
 def _active(state: ControlState) -> Canary:
-    if state.canary is None or state.canary.phase not in _ACTIVE:
+    if state.canary is None or state.canary.phase not in ACTIVE_PHASES:
         raise InvalidCommand("no canary is running; `trimtab canary start RELEASE` begins one")
     return state.canary
 

@@ -7,17 +7,16 @@ clock, so that every worker ends a kill by itself.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import msgspec
 
-from trimtab.contracts.component import Release
+from trimtab.contracts.component import Release, Stage
 from trimtab.contracts.control import (
+    ACTIVE_PHASES,
     Canary,
     ControlState,
     Kill,
     KillLane,
-    Phase,
     Setting,
     Switch,
     Value,
@@ -25,8 +24,6 @@ from trimtab.contracts.control import (
 from trimtab.contracts.mapping import MappingMode
 from trimtab.control.assignment import Role
 from trimtab.control.tunables import QUERY_MODEL, tunable_of
-
-_SERVING_CANARY = frozenset({Phase.RUNNING, Phase.PAUSED, Phase.HOLDING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +56,10 @@ class Controls:
                 yield kill
 
 
-Stage = Literal["encode", "retrieve", "rerank", "map"]
-"""The field of a release that a worker serves."""
-
-
 def needed(controls: Controls, stage: Stage) -> list[str]:
     """Return the components of one stage that may be asked for: stable, previous, running canary."""
     state = controls.state
-    ramping = state.canary is not None and state.canary.phase in _SERVING_CANARY
+    ramping = state.canary is not None and state.canary.phase in ACTIVE_PHASES
     names = [state.stable, state.previous]
     if state.canary is not None and ramping:
         names.append(state.canary.release)
@@ -123,7 +116,7 @@ def routing(controls: Controls, *, now: float, leased: bool) -> Routing:
 
 
 def _gets_requests(canary: Canary, banned: set[str], *, leased: bool) -> bool:
-    serving = canary.phase in _SERVING_CANARY and canary.weight_bp > 0
+    serving = canary.phase in ACTIVE_PHASES and canary.weight_bp > 0
     return serving and leased and canary.release not in banned
 
 

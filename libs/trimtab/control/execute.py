@@ -9,16 +9,9 @@ from typing import Literal
 
 import msgspec
 
-from trimtab.contracts.control import (
-    ControlState,
-    Finding,
-    KillCommand,
-    KillLane,
-    Order,
-    Outcome,
-    RestoreCommand,
-)
+from trimtab.contracts.control import ControlState, KillLane
 from trimtab.contracts.errors import InterlockRefused, InvalidCommand, RevisionConflict
+from trimtab.contracts.orders import Finding, KillCommand, Order, Outcome, RestoreCommand
 from trimtab.control.commands import (
     By,
     change_lane,

@@ -18,12 +18,7 @@ from nats.aio.msg import Msg
 from trimtab.bus.connection import settle
 from trimtab.bus.ending import end
 from trimtab.contracts import subjects
-from trimtab.contracts.control import (
-    Applied,
-    ApplyStatus,
-    Heartbeat,
-    Hint,
-)
+from trimtab.contracts.control import Applied, ApplyStatus, Heartbeat, Hint
 from trimtab.contracts.errors import BusUnavailable, InvalidMessage, NotReady, TrimtabError
 from trimtab.contracts.message import decode, encode
 from trimtab.control.applying import View, heard, merge, with_lane

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trimtab.contracts.retrieve import RetrieveReply
-from trimtab.evaluation.live import EVERY_LIST, Advance, Encoded, Live
+from trimtab.contracts.retrieve import EVERY_LIST, RetrieveReply
+from trimtab.evaluation.live import Advance, Encoded, Live
 from trimtab.evaluation.metrics import without_repeats
 
 _WARM_UP = 5

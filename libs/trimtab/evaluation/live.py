@@ -26,9 +26,6 @@ from trimtab.contracts.tensor import Matrix
 from trimtab.control.effective import Controls, chosen, setting
 from trimtab.control.store import ControlStore
 
-EVERY_LIST = 65_536
-"""As ``nprobe``: more lists than any index has, so the answer is exact."""
-
 _TEXTS = 16
 """Texts per request to the encoder."""
 

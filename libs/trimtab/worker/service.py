@@ -29,13 +29,13 @@ from trimtab.bus.discovery import Discovery
 from trimtab.bus.ending import close, end
 from trimtab.bus.server import Endpoint, Server
 from trimtab.contracts import subjects
+from trimtab.contracts.component import Stage
 from trimtab.contracts.errors import Disabled, TrimtabError
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.message import encode
 from trimtab.contracts.samples import Readiness
 from trimtab.control.effective import (
     Controls,
-    Stage,
     banned_releases,
     effective,
     needed,
@@ -259,6 +259,7 @@ class Worker:
     async def _until_stopped(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
+            # Only the main thread of a process that has signals gets them: a test runs workers elsewhere.
             with contextlib.suppress(NotImplementedError, RuntimeError):
                 loop.add_signal_handler(number, self.request_stop)
         waits: list[asyncio.Task[Any]] = [

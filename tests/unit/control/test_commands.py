@@ -4,14 +4,14 @@ import msgspec
 import pytest
 
 from tests.unit.control.documents import canary, kill, release, state
-from trimtab.contracts.control import (
+from trimtab.contracts.control import KillLane, Phase, Switch
+from trimtab.contracts.errors import InvalidCommand, ReleaseExists, UnknownRelease
+from trimtab.contracts.orders import (
     AbortCommand,
     CreateReleaseCommand,
     FreezeCommand,
     KillCommand,
-    KillLane,
     PauseCommand,
-    Phase,
     PromoteCommand,
     RestoreCommand,
     ResumeCommand,
@@ -19,9 +19,7 @@ from trimtab.contracts.control import (
     SetCommand,
     SetWeightCommand,
     StartCanaryCommand,
-    Switch,
 )
-from trimtab.contracts.errors import InvalidCommand, ReleaseExists, UnknownRelease
 from trimtab.control.commands import By, change_lane, change_state, document_difference
 
 BY = By("ana", "drill", 1000.0)

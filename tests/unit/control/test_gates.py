@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from tests.unit.control.documents import release, state
-from trimtab.contracts.control import RecordGateCommand
 from trimtab.contracts.errors import InvalidCommand, UnknownRelease
 from trimtab.contracts.gates import Gate, GateReport
+from trimtab.contracts.orders import RecordGateCommand
 from trimtab.control.commands import By, change_state
 from trimtab.control.gates import LIMITS, MIN_CASES, refusal, shortfall
 

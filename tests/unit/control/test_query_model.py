@@ -4,8 +4,9 @@ import msgspec
 import pytest
 
 from tests.unit.control.documents import kill, release, state
-from trimtab.contracts.control import CreateReleaseCommand, KillLane, Switch
+from trimtab.contracts.control import KillLane, Switch
 from trimtab.contracts.errors import InvalidCommand, SettingOutOfBounds, UnknownSetting
+from trimtab.contracts.orders import CreateReleaseCommand
 from trimtab.control.commands import By, change_state
 from trimtab.control.effective import Controls, query_model
 from trimtab.control.tunables import checked_in_release

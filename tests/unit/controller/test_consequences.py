@@ -4,7 +4,8 @@ import pytest
 
 from services.controller.consequences import consequences
 from tests.unit.control.documents import canary, controls, kill, release, state
-from trimtab.contracts.control import (
+from trimtab.contracts.control import Switch
+from trimtab.contracts.orders import (
     Command,
     CreateReleaseCommand,
     KillCommand,
@@ -12,7 +13,6 @@ from trimtab.contracts.control import (
     RestoreCommand,
     SetCommand,
     StartCanaryCommand,
-    Switch,
 )
 from trimtab.contracts.samples import Readiness, WorkerStatus
 from trimtab.control.effective import Controls

@@ -9,20 +9,18 @@ from services.controller.interlocks import Interlocks
 from services.controller.policy import Guardrail, Policy, Step
 from tests.unit.control.documents import controls, kill, release, state
 from tests.unit.control.test_gates import GOOD
-from trimtab.contracts.control import (
+from trimtab.contracts.control import ControlState, Kill, Switch
+from trimtab.contracts.gates import Gate, GateReport
+from trimtab.contracts.orders import (
     Command,
-    ControlState,
     Finding,
-    Kill,
     Order,
     PromoteCommand,
     ResumeCommand,
     RollBackCommand,
     SetWeightCommand,
     StartCanaryCommand,
-    Switch,
 )
-from trimtab.contracts.gates import Gate, GateReport
 from trimtab.contracts.samples import Readiness, WorkerStatus
 from trimtab.control.commands import By, change_state
 from trimtab.control.gates import MIN_CASES

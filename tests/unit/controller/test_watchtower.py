@@ -8,9 +8,9 @@ import pytest
 from services.controller.triggers import Watch, parse_triggers
 from services.controller.watchtower import Watchtower
 from tests.unit.control.documents import canary, controls, state
-from trimtab.contracts.control import Order
 from trimtab.contracts.errors import RevisionConflict
 from trimtab.contracts.evaluation import Evaluation
+from trimtab.contracts.orders import Order
 from trimtab.contracts.samples import EndpointSample, Readiness, Sample
 from trimtab.control.feed import ControlFeed
 from trimtab.control.lease import Lease

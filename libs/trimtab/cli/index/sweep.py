@@ -19,8 +19,9 @@ from trimtab.cli.link import reach
 from trimtab.cli.output import print_json, stdout
 from trimtab.cli.questions import Count, NeededFile, read
 from trimtab.client import Client
-from trimtab.contracts.control import Convergence, Order, Outcome, SetCommand
+from trimtab.contracts.control import Convergence
 from trimtab.contracts.inspect import InspectReply
+from trimtab.contracts.orders import Order, Outcome, SetCommand
 from trimtab.contracts.retrieve import PUBLIC_TENANT
 from trimtab.corpus.stdlib import COLLECTION
 from trimtab.evaluation.asking import exact, timed

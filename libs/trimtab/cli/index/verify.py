@@ -14,7 +14,7 @@ from trimtab.cli.link import reach
 from trimtab.cli.output import stdout
 from trimtab.cli.questions import Count, NeededFile, read
 from trimtab.contracts.inspect import InspectReply
-from trimtab.contracts.retrieve import PUBLIC_TENANT
+from trimtab.contracts.retrieve import EVERY_LIST, PUBLIC_TENANT
 from trimtab.corpus.stdlib import COLLECTION
 from trimtab.evaluation.asking import approximate, exact
 from trimtab.evaluation.bootstrap import Interval
@@ -48,7 +48,8 @@ def verify(
     count: Count = 500,
     depth: Annotated[int, typer.Option("--k", min=1, max=50, help="Results compared.")] = 10,
     nprobe: Annotated[
-        int | None, typer.Option("--nprobe", min=1, max=65536, help="Default: what serves now.")
+        int | None,
+        typer.Option("--nprobe", min=1, max=EVERY_LIST, help="Default: what serves now."),
     ] = None,
     least_overlap: Annotated[
         float, typer.Option("--min-overlap", min=0.0, max=1.0, help="Mean overlap at K.")
