@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import TypeVar
 
 import msgspec
 from nats.aio.msg import Msg
@@ -28,7 +29,7 @@ from trimtab.contracts.control import Applied, Convergence
 from trimtab.contracts.errors import InvalidMessage, TrimtabError
 from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.headers import RequestContext
-from trimtab.contracts.message import decode, encode
+from trimtab.contracts.message import Message, decode, encode
 from trimtab.contracts.orders import Order, Outcome
 from trimtab.contracts.samples import HealthRequest, Sample, StatusReply, StatusRequest
 from trimtab.control.execute import execute
@@ -39,6 +40,8 @@ from trimtab.worker.service import Worker
 from trimtab.worker.settings import DeploymentSettings
 
 _TIDY_S = 5.0
+
+Heard = TypeVar("Heard", bound=Message)
 
 
 class Controller:
@@ -127,10 +130,8 @@ class Controller:
         return outcome
 
     async def _sampled(self, message: Msg) -> None:
-        try:
-            sample = decode(Sample, message.data)
-        except InvalidMessage:
-            CONTROLLER_SAMPLES.labels("invalid").inc()
+        sample = _heard(message, Sample)
+        if sample is None:
             return
         CONTROLLER_SAMPLES.labels("ok").inc()
         self._fleet.add(sample, time.time())
@@ -145,25 +146,19 @@ class Controller:
         await connection.publish(subjects.HEALTH, encode(HealthRequest()), reply=inbox)
 
     async def _present(self, message: Msg) -> None:
-        try:
-            sample = decode(Sample, message.data)
-        except InvalidMessage:
-            CONTROLLER_SAMPLES.labels("invalid").inc()
-            return
-        # What it counted so far comes again with its next sample.
-        self._fleet.add(msgspec.structs.replace(sample, endpoints=[]), time.time())
+        sample = _heard(message, Sample)
+        if sample is not None:  # what it counted so far comes again with its next sample
+            self._fleet.add(msgspec.structs.replace(sample, endpoints=[]), time.time())
 
     async def _acknowledged(self, message: Msg) -> None:
-        try:
-            self._words.add(decode(Applied, message.data))
-        except InvalidMessage:
-            CONTROLLER_SAMPLES.labels("invalid").inc()
+        applied = _heard(message, Applied)
+        if applied is not None:
+            self._words.add(applied)
 
     async def _evaluated(self, message: Msg) -> None:
-        try:
-            self._evaluations.hear(decode(Evaluation, message.data))
-        except InvalidMessage:
-            CONTROLLER_SAMPLES.labels("invalid").inc()
+        evaluation = _heard(message, Evaluation)
+        if evaluation is not None:
+            self._evaluations.hear(evaluation)
 
     async def _status(self, _request: StatusRequest, _context: RequestContext) -> StatusReply:
         controls, now = self._worker.controls.required, time.time()
@@ -194,6 +189,15 @@ class Controller:
             for worker in self._fleet.status(now):
                 readiness = "silent" if worker.silent else worker.readiness.value
                 CONTROLLER_WORKERS.labels(worker.service, readiness).inc()
+
+
+def _heard(message: Msg, kind: type[Heard]) -> Heard | None:
+    """Return what a worker said, or None when that is unreadable: nobody waits for an error, so it is counted."""
+    try:
+        return decode(kind, message.data)
+    except InvalidMessage:
+        CONTROLLER_SAMPLES.labels("invalid").inc()
+        return None
 
 
 def read_files(

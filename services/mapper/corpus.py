@@ -1,6 +1,5 @@
 """What a mapper is trained on: examples, descriptions and aliases with their vectors, side by side."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -91,11 +90,3 @@ def folds(groups: Indices, count: int, seed: int) -> list[tuple[Indices, Indices
     fold_of = {int(name): place % count for place, name in enumerate(names)}
     fold = np.array([fold_of[int(group)] for group in groups])
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(count)]
-
-
-def texts_hash(texts: Sequence[str]) -> str:
-    """Return a sha256 over texts in order: which vectors a file of vectors holds."""
-    digest = hashlib.sha256()
-    for text in texts:
-        digest.update(len(text).to_bytes(4, "little") + text.encode())
-    return digest.hexdigest()

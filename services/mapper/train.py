@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from services.mapper.adapter import Array
@@ -20,45 +19,14 @@ from services.mapper.examples import Example, content_hash, load_examples, train
 from services.mapper.fit import Fitted, Recipe, TrainingUnavailable, fit
 from services.mapper.settings import MapperSettings
 from services.mapper.taxonomy import Taxonomy, load_taxonomy
-from services.mapper.vectors import VectorsUnusable, ask_encoder, read_vectors, write_vectors
 from trimtab.artifacts.manifest import Manifest
-from trimtab.bus.connection import DEFAULT_URL, connect
-from trimtab.bus.ending import close
 from trimtab.contracts.errors import TrimtabError
+from trimtab.corpus.vectors import VectorSource, VectorsUnusable, add_options
 
 EXAMPLES = Path(__file__).parent / "examples"
 """The shipped labelled examples."""
 
 Report = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where the vectors come from."""
-
-    namespace: str
-    """Vector space of the encoder."""
-    encoder: str
-    """Encoder component to ask."""
-    nats_url: str
-    """Where the encoder is asked."""
-    file: Path | None
-    """Vectors made earlier; asks nobody."""
-    keep: Path | None
-    """Where to keep the vectors that the encoder gave."""
-
-    async def vectors(self, texts: Sequence[str]) -> Array:
-        """Return one vector per text; raises VectorsUnusable or a TrimtabError."""
-        if self.file is not None:
-            return read_vectors(self.file, texts, self.namespace)
-        connection = await connect(self.nats_url, "mapper-train")
-        try:
-            found = await ask_encoder(connection, self.encoder, self.namespace, texts)
-        finally:
-            await close(connection)
-        if self.keep is not None:
-            write_vectors(self.keep, found, texts, self.namespace)
-        return found
 
 
 def train(
@@ -115,11 +83,8 @@ async def run(options: argparse.Namespace, report: Report) -> None:
     """Train as the command line says."""
     taxonomy = load_taxonomy(options.taxonomy)
     examples = training_set(load_examples(options.examples, taxonomy))
-    source = Source(
-        options.namespace, options.encoder, options.nats, options.vectors, options.keep_vectors
-    )
     report(f"{taxonomy.reference}: {len(taxonomy.labels)} labels, {len(examples)} examples")
-    vectors = await source.vectors(wanted_texts(taxonomy, examples))
+    vectors = await VectorSource.from_options(options).vectors(wanted_texts(taxonomy, examples))
     folder = options.out / options.name
     fitted, manifest = train(
         taxonomy, examples, vectors, options.namespace, options.name, folder, Recipe()
@@ -138,11 +103,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--examples", type=Path, default=EXAMPLES, help="folder of JSONL files")
     made.add_argument("--name", default=shipped.components[0], help="name@version of the result")
     made.add_argument("--out", type=Path, default=SHIPPED, help="folder to put it in")
-    made.add_argument("--nats", default=DEFAULT_URL, help="where a running encoder is asked")
-    made.add_argument("--encoder", default="minilm-int8@1", help="component to ask")
-    made.add_argument("--namespace", default="single_vector.minilm.384.v1", help="its space")
-    made.add_argument("--vectors", type=Path, help="vectors made earlier, instead of --nats")
-    made.add_argument("--keep-vectors", type=Path, help="where to keep the encoder's answers")
+    add_options(made)
     return made
 
 

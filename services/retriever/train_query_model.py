@@ -24,20 +24,14 @@ from services.retriever.querymodel_descent import (
     validate,
 )
 from services.retriever.querymodel_gru import GruSize
-from services.retriever.querymodel_source import (
-    SourceUnusable,
-    Space,
-    ask_encoder,
-    read_passages,
-    read_vectors,
-    write_vectors,
-)
+from services.retriever.querymodel_source import SourceUnusable, read_passages
 from services.retriever.querymodel_windows import Place, windows_of
 from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts.store import ArtifactStore
-from trimtab.bus.connection import DEFAULT_URL, connect
+from trimtab.bus.connection import connect
 from trimtab.bus.ending import close
 from trimtab.contracts.errors import TrimtabError
+from trimtab.corpus.vectors import VectorSource, VectorsUnusable, add_options
 
 _SIZES: dict[str, type[AmnSize] | type[GruSize]] = {"amn_v0": AmnSize, "gru_v0": GruSize}
 
@@ -86,8 +80,9 @@ def train(
 async def run(options: argparse.Namespace, report: Report) -> None:
     """Train as the command line says."""
     rows = read_passages(options.passages)
-    space = Space(options.namespace, options.encoder)
-    vectors = await _vectors(options, space, [row.searchable for row in rows], report)
+    vectors = await VectorSource.from_options(options).vectors(
+        [row.searchable for row in rows], lambda done, of: report(f"encoded {done} of {of}")
+    )
     schedule = Schedule(epochs=options.epochs, seed=options.seed)
     reference = options.name or f"{options.kind}@1"
     _, card, manifest = await asyncio.to_thread(
@@ -124,11 +119,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--name", default="", help="name@version of the result; default KIND@1")
     made.add_argument("--epochs", type=_positive, default=Schedule().epochs, help="%(default)s")
     made.add_argument("--seed", type=int, default=Schedule().seed, help="default %(default)s")
-    made.add_argument("--nats", default=DEFAULT_URL, help="where a running encoder is asked")
-    made.add_argument("--encoder", default="minilm-int8@1", help="component to ask")
-    made.add_argument("--namespace", default="single_vector.minilm.384.v1", help="its space")
-    made.add_argument("--vectors", type=Path, help="vectors made earlier, instead of an encoder")
-    made.add_argument("--keep-vectors", type=Path, help="where to keep the encoder's answers")
+    add_options(made)
     made.add_argument("--push", action="store_true", help="store it where workers find it")
     made.add_argument("--json", action="store_true", help="print the figures as JSON on stdout")
     return made
@@ -142,27 +133,10 @@ def main() -> int:
 
     try:
         asyncio.run(run(parser().parse_args(), report))
-    except (SourceUnusable, Untrainable, TrimtabError) as error:
+    except (SourceUnusable, VectorsUnusable, Untrainable, TrimtabError) as error:
         report(f"error: {error}")
         return 1
     return 0
-
-
-async def _vectors(
-    options: argparse.Namespace, space: Space, texts: Sequence[str], report: Report
-) -> Vectors:
-    if options.vectors is not None:
-        return read_vectors(options.vectors, texts, space)
-    connection = await connect(options.nats, "train-query-model")
-    try:
-        found = await ask_encoder(
-            connection, space, texts, lambda done, of: report(f"encoded {done} of {of}")
-        )
-    finally:
-        await close(connection)
-    if options.keep_vectors is not None:
-        write_vectors(options.keep_vectors, found, texts, space)
-    return found
 
 
 async def _push(nats_url: str, folder: Path) -> None:

@@ -1,8 +1,6 @@
 """`trimtab release gate`: measures a release before it gets requests, and keeps the reports beside it."""
 
 import asyncio
-import getpass
-import socket
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -64,7 +62,7 @@ def gate(
     wanted = [one for one in golden.gates_of(known) if not only or one in only]
     if not wanted:
         raise Failure("these cases measure no such gate", "search cases measure all of them")
-    manner = (reason, actor or f"{getpass.getuser()}@{socket.gethostname()}", dry_run)
+    manner = (reason, steering.who(actor), dry_run)
     reports = asyncio.run(_run(nats_url(nats), nkey_seed, name, known, collection, wanted, manner))
     failed = {report.gate: why for report in reports if (why := shortfall(report))}
     if as_json:

@@ -10,27 +10,17 @@ from trimtab.cli.failure import Failure
 from trimtab.evaluation import queries
 from trimtab.evaluation.queries import BadQueries, Query
 
-QueryFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--queries",
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        help="Held-out queries: JSON lines {id, text, relevant?, cluster?}, or one text per line.",
-    ),
-]
+_QUERIES = typer.Option(
+    "--queries",
+    metavar="FILE",
+    exists=True,
+    dir_okay=False,
+    help="Held-out queries: JSON lines {id, text, relevant?, cluster?}, or one text per line.",
+)
 
-NeededFile = Annotated[
-    Path,
-    typer.Option(
-        "--queries",
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        help="Held-out queries: JSON lines {id, text, relevant?, cluster?}, or one text per line.",
-    ),
-]
+QueryFile = Annotated[Path | None, _QUERIES]
+
+NeededFile = Annotated[Path, _QUERIES]
 
 Count = Annotated[int, typer.Option("--n", min=1, help="Most queries of the file, by the seed.")]
 

@@ -86,6 +86,11 @@ class Manner:
     as_json: bool = False
 
 
+def who(actor: str) -> str:
+    """Return the name that stands in the audit: the one given, or user and machine."""
+    return actor or f"{getpass.getuser()}@{socket.gethostname()}"
+
+
 def steer(command: Command, manner: Manner) -> None:
     """Carry a command out, show what became of it, and end 1 when a worker does not obey."""
     outcome, reached, via = asyncio.run(_steer(command, manner))
@@ -101,7 +106,7 @@ async def _steer(command: Command, manner: Manner) -> tuple[Outcome, Convergence
     order = Order(
         operation=uuid.uuid4().hex,
         command=command,
-        actor=manner.actor or f"{getpass.getuser()}@{socket.gethostname()}",
+        actor=who(manner.actor),
         reason=manner.reason,
         dry_run=manner.dry_run,
         expect_revision=manner.expect_revision,

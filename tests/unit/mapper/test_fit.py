@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from services.mapper.adapter import Feature
-from services.mapper.corpus import assemble, folds, texts_hash, wanted_texts
+from services.mapper.corpus import assemble, folds, wanted_texts
 from services.mapper.examples import Example
 from services.mapper.fit import Recipe, fit, fit_weights
 from tests.unit.mapper import tiny
@@ -92,9 +92,3 @@ def test_texts_and_vectors_are_joined_in_one_order() -> None:
         assert text in taxonomy().labels[corpus.labels[label]].aliases
     with pytest.raises(ValueError, match="vectors for"):
         assemble(taxonomy(), given, marks[1:])
-
-
-def test_the_hash_of_texts_follows_their_order_and_borders() -> None:
-    hashes = {texts_hash(t) for t in (["ab", "c"], ["a", "bc"], ["c", "ab"], ["abc"])}
-
-    assert len(hashes) == 4

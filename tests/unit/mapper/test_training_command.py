@@ -9,43 +9,11 @@ from services.mapper.corpus import wanted_texts
 from services.mapper.fit import Recipe
 from services.mapper.settings import MapperSettings
 from services.mapper.train import train
-from services.mapper.vectors import VectorsUnusable, read_vectors, write_vectors
 from tests.unit.mapper import tiny
 from tests.unit.mapper.shipped import examples, taxonomy
 from trimtab.worker.settings import InvalidSettings
 
 SPACE = "single_vector.tiny.4.v1"
-TEXTS = ["one", "two", "three"]
-ROWS = np.arange(12, dtype=np.float32).reshape(3, 4)
-
-
-def test_vectors_are_read_back_for_the_same_texts_and_space(tmp_path: Path) -> None:
-    path = tmp_path / "kept" / "vectors.safetensors"
-    # A transposed matrix lies column by column; its rows must come back as rows.
-    write_vectors(path, np.asfortranarray(ROWS), TEXTS, SPACE)
-
-    assert read_vectors(path, TEXTS, SPACE).tolist() == ROWS.tolist()
-
-
-@pytest.mark.parametrize(
-    ("texts", "space"),
-    [(["one", "two", "four"], SPACE), (TEXTS[::-1], SPACE), (TEXTS, "single_vector.other.4.v1")],
-)
-def test_vectors_of_other_texts_or_another_space_are_refused(
-    tmp_path: Path, texts: list[str], space: str
-) -> None:
-    write_vectors(tmp_path / "v.safetensors", ROWS, TEXTS, SPACE)
-
-    with pytest.raises(VectorsUnusable, match="other texts or in another space"):
-        read_vectors(tmp_path / "v.safetensors", texts, space)
-
-
-def test_a_file_that_holds_no_vectors_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "v.safetensors").write_bytes(b"nothing of the kind")
-
-    for name in ("v.safetensors", "absent.safetensors"):
-        with pytest.raises(VectorsUnusable, match="cannot be read"):
-            read_vectors(tmp_path / name, TEXTS, SPACE)
 
 
 def test_training_writes_a_component_that_loads_and_answers(tmp_path: Path) -> None:

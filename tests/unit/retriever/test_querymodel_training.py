@@ -13,16 +13,11 @@ from services.retriever.querymodel_amn import AmnSize
 from services.retriever.querymodel_component import Size, load_model
 from services.retriever.querymodel_descent import Epoch, Schedule, Untrainable, fit, validate
 from services.retriever.querymodel_gru import GruSize
-from services.retriever.querymodel_source import (
-    SourceUnusable,
-    Space,
-    read_passages,
-    read_vectors,
-    write_vectors,
-)
+from services.retriever.querymodel_source import SourceUnusable, read_passages
 from services.retriever.querymodel_windows import Place, part_of, windows_of
 from tests.unit.retriever.corpora import DIMENSION
 from tests.unit.retriever.querymodels import turning
+from trimtab.corpus.vectors import Space, write_vectors
 
 SPACE = Space("single_vector.test.16.v1", "test-encoder@1")
 
@@ -188,16 +183,3 @@ def test_a_file_that_holds_no_passages_is_refused_with_its_line(
 
     with pytest.raises(SourceUnusable, match=why):
         read_passages(path)
-
-
-def test_vectors_of_other_texts_or_another_encoder_are_refused(tmp_path: Path) -> None:
-    path, vectors = tmp_path / "v.safetensors", np.ones((2, 4), dtype=np.float32)
-    write_vectors(path, vectors, ["one", "two"], SPACE)
-
-    assert np.array_equal(read_vectors(path, ["one", "two"], SPACE), vectors)
-    for texts, space in ((["one", "three"], SPACE), (["one", "two"], Space("other", "x@1"))):
-        with pytest.raises(SourceUnusable, match="made of other texts"):
-            read_vectors(path, texts, space)
-    path.write_bytes(b"none")
-    with pytest.raises(SourceUnusable, match="cannot be read"):
-        read_vectors(path, ["one", "two"], SPACE)

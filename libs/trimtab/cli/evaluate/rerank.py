@@ -16,11 +16,11 @@ from trimtab.cli.evaluate.labelled import (
     refuse_context,
     refuse_nothing_found,
 )
-from trimtab.cli.evaluate.run import ALL, Count
+from trimtab.cli.evaluate.run import ALL
 from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.link import reach
 from trimtab.cli.output import stdout
-from trimtab.cli.questions import NeededFile
+from trimtab.cli.questions import Count, NeededFile
 from trimtab.contracts.retrieve import PUBLIC_TENANT
 from trimtab.corpus.stdlib import COLLECTION
 from trimtab.evaluation.gates import Gate, at_least

@@ -23,7 +23,7 @@ from trimtab.cli.evaluate.publish import publish as tell
 from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.output import print_json, stdout
-from trimtab.cli.questions import NeededFile
+from trimtab.cli.questions import Count, NeededFile
 from trimtab.contracts.retrieve import PUBLIC_TENANT
 from trimtab.corpus.stdlib import COLLECTION
 from trimtab.evaluation.summary import summarise
@@ -38,7 +38,6 @@ HitsFile = Annotated[
         "--hits", dir_okay=False, metavar="FILE", help="Write every query's results: JSON lines."
     ),
 ]
-Count = Annotated[int, typer.Option("--n", min=1, help="Most queries of the file, by the seed.")]
 
 
 @guarded

@@ -1,8 +1,6 @@
 """`trimtab index sweep`: which nprobe to serve with, measured on real queries; `--apply` sets it live."""
 
 import asyncio
-import getpass
-import socket
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -159,7 +157,7 @@ async def _apply(client: Client, choice: Choice, actor: str) -> tuple[Outcome, C
     order = Order(
         operation=uuid.uuid4().hex,
         command=SetCommand(name=SETTING, value=choice.nprobe),
-        actor=actor or f"{getpass.getuser()}@{socket.gethostname()}",
+        actor=steering.who(actor),
         reason=f"index sweep: {choice.why}",
     )
     outcome = await client.order(order)
