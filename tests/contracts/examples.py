@@ -7,14 +7,23 @@ from tests.contracts.control_examples import control_examples
 from trimtab.contracts.component import Release
 from trimtab.contracts.control import Phase
 from trimtab.contracts.documents import (
+    CollectionRecord,
+    DeleteDocuments,
+    DeleteReply,
     Document,
+    FindPassages,
+    FoundPassages,
+    GetDocument,
     IndexedPassage,
     PutDocuments,
     PutReply,
     Rejected,
+    RemovedPassage,
+    StoredDocument,
 )
 from trimtab.contracts.encode import EncodeReply, EncodeRequest, TokenVectors
 from trimtab.contracts.errors import ErrorCode, ErrorReply
+from trimtab.contracts.explain import Candidate, ExplainedPassage, Explanation
 from trimtab.contracts.inspect import InspectReply, InspectRequest, NormFacts, StoredSample
 from trimtab.contracts.mapping import FallbackReason, MappingMode, MapReply, MapRequest
 from trimtab.contracts.pipeline import (
@@ -27,10 +36,11 @@ from trimtab.contracts.pipeline import (
     SearchRequest,
     SearchResult,
 )
-from trimtab.contracts.rerank import RerankReply, RerankRequest
+from trimtab.contracts.rerank import FeatureValues, RerankReply, RerankRequest
 from trimtab.contracts.retrieve import (
     Fallback,
     Hit,
+    IndexUse,
     RetrieveReply,
     RetrieveRequest,
     ScoreReply,
@@ -92,6 +102,7 @@ def _retrieval() -> list[msgspec.Struct]:
         gram=_matrix(2, 2, "<f2"),
         articles=[0, 1],
     )
+    values = FeatureValues(names=["cosine", "margin"], positions=[1], values=_matrix(1, 2))
     return [
         hit,
         signals,
@@ -105,13 +116,16 @@ def _retrieval() -> list[msgspec.Struct]:
             window=_matrix(2, 3),
             exclude=["shutil.move"],
             impl="amn_v0",
+            explain=True,
         ),
+        _use(),
         RetrieveReply(
             collection="stdlib",
             index="stdlib@42",
             hits=[hit],
             signals=signals,
             fallback=Fallback.WINDOW_SHORT,
+            search=_use(),
         ),
         ScoreRequest(
             text="copy a tree",
@@ -121,9 +135,62 @@ def _retrieval() -> list[msgspec.Struct]:
         ),
         ScoreReply(signals=signals),
         *_inspection(),
-        RerankRequest(signals=signals),
-        RerankReply(order=[1, 0], scores=[0.25, 0.75], moved=2, first_changed=True),
+        RerankRequest(signals=signals, features_of=1),
+        values,
+        RerankReply(
+            order=[1, 0], scores=[0.25, 0.75], moved=2, first_changed=True, features=values
+        ),
     ]
+
+
+def _use() -> IndexUse:
+    return IndexUse(
+        kind="ivf", lists=90, nprobe=8, visited=32, took_ms={"dense": 0.5, "lexical": 0.25}
+    )
+
+
+def _explained() -> list[msgspec.Struct]:
+    explanation = _explanation()
+    return [*explanation.pool, *explanation.top, explanation]
+
+
+def _explanation() -> Explanation:
+    candidate = Candidate(id="shutil.copytree", rank=1, rank_before=3, cosine=0.5)
+    passage = ExplainedPassage(
+        id="shutil.copytree",
+        rank=1,
+        rank_before=3,
+        cosine=0.5,
+        margin=0.0,
+        bm25=7.25,
+        maxsim=0.75,
+        fused=0.625,
+        score=0.875,
+        score_margin=0.0,
+        same_article=4,
+        features={"cosine": 0.5, "margin": -0.125},
+    )
+    return Explanation(
+        request_id="r-1",
+        tenant="public",
+        at=1_700_000_000.0,
+        asked=True,
+        release="base",
+        role="stable",
+        bucket=4711,
+        revision=7,
+        collection="stdlib",
+        index="stdlib@42",
+        search=_use(),
+        impl="last_vec",
+        fallback=Fallback.WINDOW_SHORT,
+        versions={"retrieve": "hybrid@1", "rerank": "mlp-full@1"},
+        instances={"retrieve": "retriever-1"},
+        timing_ms={"retrieve": 1.5, "total": 4.5},
+        degraded=["query_model: window_short"],
+        pool=[candidate],
+        top=[passage],
+    )
 
 
 def _inspection() -> list[msgspec.Struct]:
@@ -212,6 +279,7 @@ def _front_door() -> list[msgspec.Struct]:
             limit=10,
             context=["move a tree"],
             exclude=["shutil.move"],
+            explain=True,
         ),
         SearchReply(
             request_id="r-1",
@@ -220,6 +288,7 @@ def _front_door() -> list[msgspec.Struct]:
             timing_ms={"encode": 1.25, "total": 4.5},
             versions={"retrieve": "stdlib@42"},
             degraded=["rerank: no_workers"],
+            explanation=_explanation(),
         ),
     ]
 
@@ -243,6 +312,23 @@ def _documents() -> list[msgspec.Struct]:
             vector=_matrix(1, 3),
             tokens=None,
         ),
+        RemovedPassage(collection="ops", tenant="public", id="a-1"),
+        CollectionRecord(
+            collection="ops", namespace=_SPACE, component="minilm@1", dimension=384
+        ),
+        DeleteDocuments(collection="ops", ids=["a-1"], articles=["ops"]),
+        DeleteReply(collection="ops", deleted=1, missing=1, sequence=8),
+        GetDocument(collection="ops", id="a-1"),
+        StoredDocument(
+            collection="ops",
+            namespace=_SPACE,
+            component="minilm@1",
+            content_hash="ab" * 32,
+            sequence=7,
+            document=document,
+        ),
+        FindPassages(collection="ops", articles=["ops"], sequence=7),
+        FoundPassages(ids=["a-1"], more=False),
     ]
 
 
@@ -355,5 +441,14 @@ def _state() -> list[msgspec.Struct]:
 
 def examples() -> dict[str, msgspec.Struct]:
     """Return one value of every contract by class name."""
-    groups = (_encoding, _retrieval, _mapping, _front_door, _documents, _samples, _state)
+    groups = (
+        _encoding,
+        _retrieval,
+        _explained,
+        _mapping,
+        _front_door,
+        _documents,
+        _samples,
+        _state,
+    )
     return {type(value).__name__: value for group in groups for value in group()}

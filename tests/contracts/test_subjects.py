@@ -34,6 +34,7 @@ def test_subject_spellings_are_a_public_contract() -> None:
     assert subjects.sample("encoder", "e1") == "trimtab.evt.sample.encoder.e1"
     assert subjects.document("stdlib", "ab12") == "trimtab.doc.stdlib.ab12"
     assert subjects.documents_of("stdlib") == "trimtab.doc.stdlib.*"
+    assert subjects.explanation("ab12") == "trimtab.explain.ab12"
 
 
 @given(one=_COMPONENTS, other=_COMPONENTS)

@@ -8,10 +8,13 @@
     │   ├── InvalidText             422  empty, blank or not text
     │   ├── TokenBudgetExceeded     422  more tokens than the namespace allows, policy "reject"
     │   ├── DimensionMismatch       422  a vector is not of the namespace's dimension
+    │   ├── NamespaceMismatch       422  a vector is of another space than the one it meets
     │   ├── MessageTooLarge         413  refused by the sender, before NATS closes the connection
     │   ├── UnknownNamespace        404  no such encoder namespace
     │   ├── UnknownCollection       404  no such collection of passages
+    │   ├── UnknownDocument         404  no such passage, or it was deleted
     │   ├── UnknownTaxonomy         404  no such taxonomy
+    │   ├── UnknownExplanation      404  nobody kept why this request was answered as it was
     │   └── ForeignReplySubject     403  a reply subject outside ``_INBOX``
     ├── BusyError                   try again, elsewhere or later
     │   ├── Overloaded              429  the worker's bounded in-flight is full
@@ -161,6 +164,17 @@ class DimensionMismatch(CallerError):
         self.what, self.dimension, self.expected = what, dimension, expected
 
 
+class NamespaceMismatch(CallerError):
+    """Vectors of two spaces meet: their cosine would mean nothing, whatever their dimensions."""
+
+    def __init__(self, what: str, namespace: str, expected: str) -> None:
+        super().__init__(
+            f"{what} is of namespace {namespace!r}, expected {expected!r}; use another collection, "
+            "or a release whose encoder makes vectors of that space"
+        )
+        self.what, self.namespace, self.expected = what, namespace, expected
+
+
 class MessageTooLarge(CallerError):
     """A message would pass the server's max_payload, which closes the connection."""
 
@@ -198,6 +212,19 @@ class UnknownCollection(CallerError):
         self.collection, self.known = collection, known
 
 
+class UnknownDocument(CallerError):
+    """No passage of this id that the tenant may see; it may have been deleted."""
+
+    code = ErrorCode.NOT_FOUND
+
+    def __init__(self, document: str, collection: str) -> None:
+        super().__init__(
+            f"no passage {document!r} in collection {collection!r} that this tenant may see; "
+            "`trimtab ingest` adds one"
+        )
+        self.document, self.collection = document, collection
+
+
 class UnknownTaxonomy(CallerError):
     """The mapper holds no taxonomy of this name."""
 
@@ -206,6 +233,19 @@ class UnknownTaxonomy(CallerError):
     def __init__(self, taxonomy: str, known: tuple[str, ...] = ()) -> None:
         super().__init__(f"unknown taxonomy {taxonomy!r}; known: {', '.join(known) or 'none'}")
         self.taxonomy, self.known = taxonomy, known
+
+
+class UnknownExplanation(CallerError):
+    """No explanation is stored under this request id and tenant."""
+
+    code = ErrorCode.NOT_FOUND
+
+    def __init__(self, request_id: str, tenant: str) -> None:
+        super().__init__(
+            f"no explanation of request {request_id!r} of tenant {tenant!r} is stored: it was not in the "
+            "sample, has expired, or is another tenant's; search with --explain to have one stored"
+        )
+        self.request_id, self.tenant = request_id, tenant
 
 
 class ForeignReplySubject(CallerError):

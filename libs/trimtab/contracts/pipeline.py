@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from trimtab.contracts.errors import ErrorReply
+from trimtab.contracts.explain import Explanation
 from trimtab.contracts.mapping import MAX_OUTPUT_CHARS, MapReply
 from trimtab.contracts.message import Message
 from trimtab.contracts.retrieve import MAX_EXCLUDED, CollectionName, PassageId
@@ -14,6 +15,9 @@ MAX_QUERY_CHARS = 8192
 
 MAX_CONTEXT = 16
 """Most texts of a search's context."""
+
+SessionId = Annotated[str, Meta(min_length=1, max_length=128)]
+"""Any text, unique within the tenant; only its hash is kept, for half an hour."""
 
 MAX_BATCH = 100
 """Most items of a batch (runbook 1, `/map/batch`)."""
@@ -35,6 +39,10 @@ class SearchRequest(Message, frozen=True, kw_only=True):
     """Texts that the caller read or asked before, oldest first: what a contextual query model reads."""
     exclude: Annotated[list[PassageId], Meta(max_length=MAX_EXCLUDED)] = []
     """Ids of passages that must not come out, for example those of the context."""
+    explain: bool = False
+    """Whether the reply shall tell why it is as it is; the explanation is kept for ``trimtab explain`` too."""
+    session: SessionId | None = None
+    """The caller's name for queries that follow each other: a reranker may look at the last three of them."""
 
 
 class SearchResult(Message, frozen=True, kw_only=True):
@@ -54,8 +62,8 @@ class SearchResult(Message, frozen=True, kw_only=True):
     """Stored with it."""
 
 
-class SearchReply(Message, frozen=True, kw_only=True):
-    """Gateway -> producer."""
+class SearchReply(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """Gateway -> producer. A reply that was not asked to explain itself has no such field."""
 
     request_id: str
     """For the logs of every stage."""
@@ -69,6 +77,8 @@ class SearchReply(Message, frozen=True, kw_only=True):
     """Component of each stage, and the index version."""
     degraded: list[str]
     """What was left out and why, for example ``rerank: no_workers``; empty when nothing was."""
+    explanation: Explanation | None = None
+    """Why; None unless asked for."""
 
 
 class MapCall(Message, frozen=True, kw_only=True):

@@ -69,6 +69,10 @@ class RetrieveRequest(Message, frozen=True, kw_only=True):
     """Passages that must not come out."""
     impl: QueryModelName | None = None
     """Query model to search with; None searches with ``vector``."""
+    explain: bool = False
+    """Whether the reply shall tell how the index was searched."""
+    session: Matrix | None = None
+    """(1, dimension) float32, unit length: mean of the caller's previous queries; None without any."""
 
 
 class Hit(Message, frozen=True, kw_only=True):
@@ -103,6 +107,23 @@ class Signals(Message, frozen=True, kw_only=True):
     """(n, n) f16: passage-passage cosine."""
     articles: list[int]
     """Article number of each candidate: equal numbers are one article."""
+    session: Matrix | None = None
+    """(1, n) f32: cosine to the mean of the caller's previous queries; None without any."""
+
+
+class IndexUse(Message, frozen=True, kw_only=True):
+    """How one request was searched; told to requests that ask for it."""
+
+    kind: Annotated[str, Meta(min_length=1, max_length=64)]
+    """Kind of dense index that the component has of the collection: ``flat`` answers exactly, ``ivf``, ..."""
+    lists: Annotated[int, Meta(ge=0)]
+    """Lists of that index; 0 when it has none."""
+    nprobe: Annotated[int, Meta(ge=1)]
+    """Lists to visit, by request or component."""
+    visited: Annotated[int, Meta(ge=0)]
+    """Lists visited, more than ``nprobe`` where those held too few visible passages; 0: each visible passage was looked at."""
+    took_ms: dict[str, float]
+    """Milliseconds in the retriever by part: model, dense, lexical, passages, signals."""
 
 
 class RetrieveReply(Message, frozen=True, kw_only=True):
@@ -120,6 +141,8 @@ class RetrieveReply(Message, frozen=True, kw_only=True):
     """Query model whose vector was searched with, as ``name`` or ``name@version``."""
     fallback: Fallback | None = None
     """Why that is not the one that was asked for; None when it is."""
+    search: IndexUse | None = None
+    """How the index was searched; None when nobody asked."""
 
 
 class ScoreRequest(Message, frozen=True, kw_only=True):

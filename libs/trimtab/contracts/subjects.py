@@ -7,9 +7,11 @@ worker gets it. Ids and tenants never stand in subjects: they would make metrics
 |---|---|---|
 | ``trimtab.v1.search`` | work | producer -> gateway |
 | ``trimtab.v1.map_output``, ``trimtab.v1.map_batch`` | work | producer -> gateway |
-| ``trimtab.v1.documents`` | work | producer -> gateway |
+| ``trimtab.v1.documents``, ``trimtab.v1.documents_delete``, ``trimtab.v1.documents_get`` | work | producer -> gateway |
+| ``trimtab.v1.feedback`` | work | producer -> gateway |
 | ``trimtab.v1.encode.<component>`` | work | gateway -> encoder |
 | ``trimtab.v1.retrieve.<component>``, ``trimtab.v1.score.<component>`` | work | gateway -> retriever |
+| ``trimtab.v1.passages.<component>`` | work | gateway -> retriever |
 | ``trimtab.v1.inspect.<component>`` | work | operator -> retriever |
 | ``trimtab.v1.rerank.<component>`` | work | gateway -> reranker |
 | ``trimtab.v1.map.<component>`` | work | gateway -> mapper |
@@ -21,8 +23,10 @@ worker gets it. Ids and tenants never stand in subjects: they would make metrics
 | ``trimtab.evt.applied.<service>.<instance>`` | event | worker -> controller and operators |
 | ``trimtab.evt.sample.<service>.<instance>`` | event | worker -> controller |
 | ``trimtab.evt.evaluation`` | event | operator -> controller |
+| ``trimtab.evt.session``, ``trimtab.evt.feedback`` | event | gateway -> every gateway |
 | ``trimtab.audit.entry`` | stream | controllers and direct commands -> auditors |
-| ``trimtab.doc.<collection>.<key>`` | stream | gateway -> retrievers |
+| ``trimtab.doc.<collection>``, ``trimtab.doc.<collection>.<key>`` | stream | gateway -> retrievers |
+| ``trimtab.explain.<key>`` | stream | gateway -> operators |
 | ``$SRV.PING|INFO|STATS[.<name>[.<id>]]`` | broadcast | NATS tools -> every worker |
 """
 
@@ -32,6 +36,9 @@ SEARCH = "trimtab.v1.search"
 MAP_OUTPUT = "trimtab.v1.map_output"
 MAP_BATCH = "trimtab.v1.map_batch"
 DOCUMENTS = "trimtab.v1.documents"
+DOCUMENTS_DELETE = "trimtab.v1.documents_delete"
+DOCUMENTS_GET = "trimtab.v1.documents_get"
+FEEDBACK = "trimtab.v1.feedback"
 HEALTH = "trimtab.v1.health"
 STATUS = "trimtab.op.v1.status"
 COMMAND = "trimtab.op.v1.command"
@@ -42,6 +49,8 @@ HEARTBEAT = "trimtab.ctl.heartbeat"
 SAMPLES = "trimtab.evt.sample.>"
 APPLIED = "trimtab.evt.applied.>"
 EVALUATION = "trimtab.evt.evaluation"
+SESSION_QUERIED = "trimtab.evt.session"
+PASSAGE_CHOSEN = "trimtab.evt.feedback"
 
 INBOX_PREFIX = "_INBOX"
 """Where replies may go; any other reply subject is refused (confused deputy)."""
@@ -68,7 +77,7 @@ ARTIFACT_BUCKET = "trimtab_artifacts"
 """Object store of component files."""
 
 DOCS_STREAM = "TRIMTAB_DOCS"
-"""Stream of passages: the last message of a subject is the passage's present content."""
+"""Stream of passages: the last message of a subject is the passage's present content, or says it is gone."""
 
 AUDIT_STREAM = "TRIMTAB_AUDIT"
 """Stream of the audit: no delete, no purge."""
@@ -76,6 +85,11 @@ AUDIT_STREAM = "TRIMTAB_AUDIT"
 AUDIT = "trimtab.audit.entry"
 
 DOCS = "trimtab.doc.>"
+
+EXPLAIN_STREAM = "TRIMTAB_EXPLAIN"
+"""Stream of explanations of searches: it forgets the oldest."""
+
+EXPLANATIONS = "trimtab.explain.*"
 
 
 def encode(component: str) -> str:
@@ -91,6 +105,11 @@ def retrieve(component: str) -> str:
 def score(component: str) -> str:
     """Subject of a retriever component's scoring of loose texts."""
     return f"trimtab.v1.score.{subject_token(component)}"
+
+
+def passages(component: str) -> str:
+    """Subject of a retriever component's look-up of passages by article."""
+    return f"trimtab.v1.passages.{subject_token(component)}"
 
 
 def inspect(component: str) -> str:
@@ -123,6 +142,16 @@ def document(collection: str, key: str) -> str:
     return f"trimtab.doc.{collection}.{key}"
 
 
+def collection(name: str) -> str:
+    """Subject of a collection's own record."""
+    return f"trimtab.doc.{name}"
+
+
 def documents_of(collection: str) -> str:
     """Subject of all passages of one collection."""
     return f"trimtab.doc.{collection}.*"
+
+
+def explanation(key: str) -> str:
+    """Subject of one explanation; ``key`` is a hex digest of tenant and request id."""
+    return f"trimtab.explain.{key}"
