@@ -16,8 +16,10 @@ import numpy as np
 
 from services.retriever import golden, loading, snapshot, upkeep
 from services.retriever.collection import Collection
+from services.retriever.dense import DenseIndex, Slots
 from services.retriever.edition import Edition
-from services.retriever.index import IvfLists, Slots, nlist_for, train_ivf
+from services.retriever.index import nlist_for
+from services.retriever.ivf import train_ivf
 from services.retriever.lanes import Lanes
 from services.retriever.snapshot import Header, SnapshotRefused
 from services.retriever.store import Store
@@ -109,7 +111,7 @@ class Caretaker:
         """Stop, and save what no snapshot holds."""
         await end(self._loop)
         for kept in self._kept:
-            if kept.edition.lists is not None and kept.condition.unsaved_since is not None:
+            if kept.edition.index is not None and kept.condition.unsaved_since is not None:
                 await self._do(Chore.SNAPSHOT, kept)
 
     async def _keep_up(self) -> None:
@@ -179,12 +181,12 @@ class Caretaker:
     async def _rebuild_lists(self, kept: _Kept) -> None:
         edition = kept.edition
         nlist = nlist_for(edition.collection.size, edition.plan.dense.nlist_per_sqrt)
-        await self._lanes.search(edition.begin_lists)
+        await self._lanes.search(edition.begin_index)
         sample = await self._lanes.search(edition.sample, nlist)
         slots = await self._lanes.search(lambda: edition.collection.slots)
         lists = await self._lanes.build(train_ivf, sample, nlist)
         await self._fill(lists, edition, slots)
-        await self._lanes.search(edition.adopt_lists, lists)
+        await self._lanes.search(edition.adopt_index, lists)
         unsaved = kept.condition.unsaved_since
         kept.condition = replace(
             kept.condition,
@@ -192,7 +194,7 @@ class Caretaker:
             unsaved_since=_now() if unsaved is None else unsaved,
         )
 
-    async def _fill(self, lists: IvfLists, edition: Edition, slots: Slots) -> None:
+    async def _fill(self, lists: DenseIndex, edition: Edition, slots: Slots) -> None:
         """Add what is at ``slots``, and ask for some of it before anybody else may."""
         step = max(1, len(slots) // golden.QUERIES)
         for part in np.array_split(slots, math.ceil(len(slots) / _TRAIN_CHUNK)):
@@ -217,7 +219,7 @@ class Caretaker:
             wanted = (store, row.name, edition.component, row.dimension)
             return found == wanted and header.sequence <= sequence
 
-        await self._lanes.search(edition.begin_lists)
+        await self._lanes.search(edition.begin_index)
         try:
             lists, header = await self._lanes.build(snapshot.load, folder, expected)
         except SnapshotRefused as refusal:
@@ -228,7 +230,7 @@ class Caretaker:
             )  # or a later start, further on, might believe it
             return
         changed = await self._lanes.store(self._store.changed_since, row, header.sequence)
-        await self._lanes.search(edition.adopt_lists, lists, changed)
+        await self._lanes.search(edition.adopt_index, lists, changed)
         kept.condition = replace(
             kept.condition,
             nlist=edition.nlist,
@@ -238,13 +240,13 @@ class Caretaker:
     async def _save(self, kept: _Kept) -> None:
         started = _now()
         async with self._changing:  # searches go on meanwhile; only changes wait
-            if kept in self._kept and kept.edition.lists is not None:
-                await self._write_snapshot(kept.edition, kept.edition.lists)
+            if kept in self._kept and kept.edition.index is not None:
+                await self._write_snapshot(kept.edition, kept.edition.index)
             kept.condition = replace(
                 kept.condition, unsaved_since=None, save_took_s=_now() - started
             )
 
-    async def _write_snapshot(self, edition: Edition, lists: IvfLists) -> None:
+    async def _write_snapshot(self, edition: Edition, lists: DenseIndex) -> None:
         collection = edition.collection
         asked = await self._lanes.search(
             lambda: collection.vectors(golden.spread(collection.slots))

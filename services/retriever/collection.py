@@ -12,8 +12,9 @@ from typing import Protocol
 import numpy as np
 
 from services.retriever.bm25 import Terms
+from services.retriever.dense import Nearest, Slots, Vectors
 from services.retriever.hitcache import HitCache, ReadHits
-from services.retriever.index import FlatVectors, Nearest, Slots, Vectors
+from services.retriever.index import FlatVectors
 from services.retriever.passage import searched_words
 from services.retriever.store import CollectionRow, StoredPassage
 from services.retriever.terms import Stem, terms

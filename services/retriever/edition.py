@@ -1,24 +1,26 @@
-"""One retriever component over one collection: its IVF lists, its BM25 columns, how it fuses them.
+"""One retriever component over one collection: its dense index, its BM25 columns, how it fuses them.
 
 Several editions stand side by side over the same passages, so that two versions of the index serve at
 once and a rollback finds the old one warm. Every method runs in the search thread.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from services.retriever.collection import Collection
-from services.retriever.index import IvfLists, Nearest, Slots, Vectors
+from services.retriever.dense import DenseIndex, Kind, Nearest, Slots, Vectors
+from services.retriever.index import ROUNDING
 from services.retriever.lexical import LexicalIndex, Matches
 from services.retriever.plan import Plan
 from services.retriever.visibility import VisibleSet
-
-Kind = Literal["flat", "ivf"]
+from trimtab.contracts.retrieve import EVERY_LIST
 
 _SAMPLE_PER_LIST = 128
 """Training vectors per IVF list; faiss itself would use at most 256."""
+
+_REFINE = 4
+"""Candidates per result wanted from an index of codes, before the true vectors choose among them."""
 
 _SEED = 7
 
@@ -30,38 +32,53 @@ class Edition:
         self.collection = collection
         self.component = component
         self.plan = plan
-        self.lists: IvfLists | None = None
-        """IVF lists; None while FLAT answers."""
+        self.index: DenseIndex | None = None
+        """What answers approximately; None while FLAT answers."""
         self.lexical_generation = 0
         """Generation of the collection that the BM25 index holds."""
         self.imbalance = 0.0
-        """How uneven the IVF lists are, as of the last change; 1 is even, 0 means FLAT."""
+        """How uneven the IVF lists are, as of the last change; 1 is even, 0 means none."""
         self._lexical = LexicalIndex(np.empty(0, dtype=np.int64), [], 0, plan.lexical)
         self._changed_since: set[int] | None = None
 
     @property
     def kind(self) -> Kind:
         """Which index answers searches."""
-        return "flat" if self.lists is None else "ivf"
+        return "flat" if self.index is None else self.index.kind
 
     @property
     def nlist(self) -> int:
-        """IVF lists; 0 while FLAT answers."""
-        return 0 if self.lists is None else self.lists.nlist
+        """IVF lists; 0 without."""
+        return 0 if self.index is None else self.index.nlist
 
     def follow(self, slots: Slots) -> None:
         """Take over the vectors that the collection now holds at ``slots``."""
         if self._changed_since is not None:
             self._changed_since.update(slots.tolist())
-        if self.lists is not None:
-            self.lists.replace(self.collection.vectors(slots), slots)
-            self.imbalance = self.lists.imbalance
+        if self.index is not None:
+            self.index.replace(self.collection.vectors(slots), slots)
+            self.imbalance = self.index.imbalance
 
     def nearest(self, query: Vectors, limit: int, visible: VisibleSet, nprobe: int) -> Nearest:
-        """Return the nearest visible slots of a unit query vector; exact where few are visible."""
-        if self.lists is None or visible.few:
+        """Return the nearest visible slots of a unit query vector; exact where few are visible.
+
+        ``EVERY_LIST`` as ``nprobe`` asks for the truth, whatever the kind of the index.
+        """
+        if self.index is None or visible.few or nprobe >= EVERY_LIST:
             return self.collection.nearest(query, limit, visible)
-        return self.lists.search(query, limit, visible, nprobe)
+        if self.index.cosine_error <= ROUNDING:
+            return self.index.search(query, limit, visible, nprobe)
+        return self._scored_again(query, limit, visible, nprobe)
+
+    def _scored_again(
+        self, query: Vectors, limit: int, visible: VisibleSet, nprobe: int
+    ) -> Nearest:
+        """Return the best of several times as many estimates, by the true vectors."""
+        assert self.index is not None  # noqa: S101 - for the checker
+        found = self.index.search(query, _REFINE * limit, visible, nprobe)
+        cosines = self.collection.vectors(found.slots) @ query
+        order = np.argsort(-cosines, kind="stable")[:limit]
+        return Nearest(found.slots[order], cosines[order])
 
     def matches(
         self, query: Sequence[str], limit: int, visible: VisibleSet, others: Slots
@@ -74,8 +91,8 @@ class Edition:
         """Let ``index``, built from the collection's words of that generation, answer from now on."""
         self._lexical, self.lexical_generation = index, generation
 
-    def begin_lists(self) -> None:
-        """Remember from here on which slots change: lists are being made or read elsewhere."""
+    def begin_index(self) -> None:
+        """Remember from here on which slots change: an index is being made or read elsewhere."""
         self._changed_since = set()
 
     def sample(self, nlist: int) -> Vectors:
@@ -84,16 +101,16 @@ class Edition:
         picked = np.random.default_rng(_SEED).permutation(len(slots))[: nlist * _SAMPLE_PER_LIST]
         return self.collection.vectors(slots[np.sort(picked)])
 
-    def adopt_lists(self, lists: IvfLists, also: Slots | None = None) -> None:
-        """Let ``lists`` answer from now on, caught up with what changed since :meth:`begin_lists`.
+    def adopt_index(self, index: DenseIndex, also: Slots | None = None) -> None:
+        """Let ``index`` answer from now on, caught up with what changed since :meth:`begin_index`.
 
-        ``also``: further slots whose vectors may differ from those of the lists, known to be stored;
+        ``also``: further slots whose vectors may differ from those of the index, known to be stored;
         those that the collection does not hold yet follow when it does.
         """
         changed = self._changed_since or set()
         if also is not None:
             changed = changed | set(also[also < self.collection.entries].tolist())
         self._changed_since = None
-        self.lists = lists
+        self.index = index
         self.follow(np.array(sorted(changed), dtype=np.int64))
-        self.imbalance = lists.imbalance
+        self.imbalance = index.imbalance

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.retriever import snapshot
+from services.retriever.dense import DenseIndex
 from services.retriever.edition import Edition
-from services.retriever.index import IvfLists
 from services.retriever.lanes import Lanes
 from trimtab.artifacts.manifest import ArtifactError, read_manifest
 from trimtab.contracts.inspect import InspectReply, InspectRequest, StoredSample
@@ -35,8 +35,8 @@ async def inspect(
 ) -> InspectReply:
     """Return the facts of an edition; a sample stays below ``reply_bytes`` and within what ``tenant`` sees."""
     stored = await _stored_norms(edition, lanes, request.tolerance)
-    lists = edition.lists
-    copies = None if lists is None else await _list_norms(lists, lanes, request.tolerance)
+    index = edition.index
+    copies = None if index is None else await _copied_norms(index, lanes, request.tolerance)
     digest, sequence = await lanes.store(_newest, snapshots)
     sample = await lanes.search(_sample, edition, request, tenant, reply_bytes)
     facts = await lanes.search(_facts, edition)
@@ -52,7 +52,7 @@ async def inspect(
 
 def _facts(edition: Edition) -> InspectReply:
     """Return what can be said at once, all of the same moment."""
-    collection, lists = edition.collection, edition.lists
+    collection, index = edition.collection, edition.index
     return InspectReply(
         collection=collection.row.name,
         index=collection.version,
@@ -63,10 +63,10 @@ def _facts(edition: Edition) -> InspectReply:
         dimension=collection.row.dimension,
         sequence=collection.sequence,
         passages=collection.size,
-        listed=0 if lists is None else lists.entries,
+        listed=0 if index is None else index.entries,
         nprobe=edition.plan.dense.nprobe,
-        lists=[] if lists is None else sorted(lists.lengths(), reverse=True),
-        imbalance=0.0 if lists is None else lists.imbalance,
+        lists=[] if index is None else sorted(index.lengths(), reverse=True),
+        imbalance=0.0 if index is None else index.imbalance,
         stored=Norms().facts(),
         copies=None,
         snapshot="",
@@ -87,15 +87,25 @@ async def _stored_norms(edition: Edition, lanes: Lanes, tolerance: float) -> Nor
     return found
 
 
-async def _list_norms(lists: IvfLists, lanes: Lanes, tolerance: float) -> Norms:
-    def part(start: int) -> Norms:
-        stop = min(start + _LISTS, lists.nlist)
-        return sum((norms_of(lists.held(n), tolerance) for n in range(start, stop)), Norms())
+async def _copied_norms(index: DenseIndex, lanes: Lanes, tolerance: float) -> Norms | None:
+    """Return the norms of the vectors in the lists; None of a kind that keeps no vectors in lists."""
 
-    found = Norms()
-    for start in range(0, lists.nlist, _LISTS):
-        found += await lanes.search(part, start)
-    return found
+    def part(start: int) -> Norms | None:
+        found = Norms()
+        for number in range(start, min(start + _LISTS, index.nlist)):
+            held = index.held(number)
+            if held is None:
+                return None
+            found += norms_of(held, tolerance)
+        return found
+
+    total = None
+    for start in range(0, index.nlist, _LISTS):
+        found = await lanes.search(part, start)
+        if found is None:
+            return None
+        total = found if total is None else total + found
+    return total
 
 
 def _sample(

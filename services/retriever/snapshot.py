@@ -15,8 +15,10 @@ from pathlib import Path
 import msgspec
 
 from services.retriever import golden
+from services.retriever.dense import DenseIndex
 from services.retriever.golden import GoldenSet
-from services.retriever.index import IvfLists, UnreadableIndex, read_ivf
+from services.retriever.index import UnreadableIndex
+from services.retriever.ivf import read_ivf
 from trimtab.artifacts.manifest import MANIFEST, ArtifactError, verify, write_manifest
 
 INDEX = "index.faiss"
@@ -60,7 +62,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """IVF lists."""
 
 
-def save(folder: Path, lists: IvfLists, header: Header, questions: GoldenSet) -> Path:
+def save(folder: Path, lists: DenseIndex, header: Header, questions: GoldenSet) -> Path:
     """Write a snapshot below ``folder`` and remove older ones; return its folder.
 
     The files are flushed before a rename makes them visible: a crash leaves the old snapshot or the new one.
@@ -101,7 +103,7 @@ def newest(folder: Path) -> Path | None:
     return max(whole, default=None)
 
 
-def load(folder: Path, expected: Callable[[Header], bool]) -> tuple[IvfLists, Header]:
+def load(folder: Path, expected: Callable[[Header], bool]) -> tuple[DenseIndex, Header]:
     """Return the verified index of a snapshot.
 
     Args:

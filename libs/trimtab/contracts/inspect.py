@@ -63,7 +63,7 @@ class InspectReply(Message, frozen=True, kw_only=True):
     """Space of the vectors."""
     encoder: str
     """Encoder component of its first passage."""
-    kind: Literal["flat", "ivf"]
+    kind: Literal["flat", "ivf", "ivf_pq", "hnsw"]
     """``flat`` answers exactly."""
     metric: Literal["inner_product"]
     """Of unit vectors, so it is the cosine."""
@@ -74,17 +74,17 @@ class InspectReply(Message, frozen=True, kw_only=True):
     passages: Annotated[int, Meta(ge=0)]
     """Passages searchable, of all tenants."""
     listed: Annotated[int, Meta(ge=0)]
-    """Vectors in the IVF lists; must equal ``passages``. 0 for ``flat``."""
+    """Vectors in the index; must equal ``passages``. 0 for ``flat``."""
     nprobe: Annotated[int, Meta(ge=1)]
     """Lists visited when neither a request nor an operator says otherwise."""
     lists: list[int]
-    """Length of each IVF list, longest first; empty for ``flat``."""
+    """Length of each IVF list, longest first; empty for a kind without lists."""
     imbalance: Annotated[float, Meta(ge=0)]
-    """How uneven the lists are: 1 is even; 0 for ``flat``."""
+    """How uneven the lists are: 1 is even; 0 for a kind without lists."""
     stored: NormFacts
     """Of the vectors that answer exactly."""
     copies: NormFacts | None
-    """Of the vectors in the IVF lists; None for ``flat``."""
+    """Of the vectors in the IVF lists; None for a kind that keeps none there."""
     snapshot: str
     """sha256 of the manifest of the newest snapshot on disk; empty without one."""
     snapshot_sequence: Annotated[int, Meta(ge=0)]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from services.retriever.collection import Change, Collection
 from services.retriever.edition import Edition
-from services.retriever.index import train_ivf
+from services.retriever.ivf import train_ivf
 from services.retriever.lexical import LexicalIndex
 from services.retriever.passage import Passage
 from services.retriever.plan import DensePlan, FusionPlan, LexicalPlan, Plan
@@ -134,11 +134,11 @@ def refresh_lexical(edition: Edition) -> None:
 
 
 def train(edition: Edition, nlist: int) -> None:
-    edition.begin_lists()
+    edition.begin_index()
     slots = edition.collection.slots
     lists = train_ivf(edition.sample(nlist), nlist)
     lists.extend(edition.collection.vectors(slots), slots)
-    edition.adopt_lists(lists)
+    edition.adopt_index(lists)
 
 
 def request(

@@ -16,7 +16,7 @@ from services.retriever.caretaker import WrongIndex
 from services.retriever.catalogue import Catalogue, open_store
 from services.retriever.edition import Edition
 from services.retriever.feed import FeedMessage
-from services.retriever.index import IvfLists
+from services.retriever.ivf import IvfLists
 from services.retriever.loading import snapshots_of
 from services.retriever.plan import Plan
 from services.retriever.snapshot import Header
@@ -158,7 +158,7 @@ async def test_a_snapshot_that_does_not_fit_the_store_is_refused_and_thrown_away
     put(tmp_path, 0, 120)
     async with opened(tmp_path, WITH_IVF) as catalogue:
         edition = catalogue.get(FIRST, "docs")
-        lists = edition.lists
+        lists = edition.index
         assert lists is not None
     folder = save(tmp_path, lists, changes)
     before = refused()

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from services.retriever import visibility as module
 from services.retriever.edition import Edition
-from services.retriever.index import nlist_for, train_ivf
+from services.retriever.index import nlist_for
+from services.retriever.ivf import train_ivf
 from services.retriever.store import StoredPassage
 from tests.unit.retriever.corpora import (
     PLAN,
@@ -138,12 +139,12 @@ def test_lists_catch_up_with_what_changed_while_they_were_made() -> None:
     vectors = clustered(rng, 500, 10)
     edition = flat(vectors)
     changed = unit(rng, 2)
-    edition.begin_lists()
+    edition.begin_index()
     lists = train_ivf(edition.sample(20), 20)
     lists.extend(vectors, np.arange(500, dtype=np.int64))
     put(edition, [3, 500], changed)
 
-    edition.adopt_lists(lists)
+    edition.adopt_index(lists)
 
     seen = edition.collection.visible("public")
     assert edition.kind == "ivf"
@@ -154,12 +155,12 @@ def test_lists_catch_up_with_what_changed_while_they_were_made() -> None:
 def test_lists_from_the_disk_catch_up_with_what_the_store_has_and_the_memory_not_yet() -> None:
     vectors = clustered(np.random.default_rng(12), 300, 10)
     edition = flat(vectors)
-    edition.begin_lists()
+    edition.begin_index()
     lists = train_ivf(edition.sample(16), 16)
     lists.extend(vectors[:250], np.arange(250, dtype=np.int64))
     stored = np.arange(250, 310, dtype=np.int64)  # ten are on their way into the collection
 
-    edition.adopt_lists(lists, stored)
+    edition.adopt_index(lists, stored)
 
     seen = edition.collection.visible("public")
     assert lists.entries == 300
@@ -186,5 +187,5 @@ def test_editions_of_one_collection_share_its_passages_and_answer_by_their_own_p
         assert found.slots.tolist() == [7]
     first.collection.detach(second)
     put(first, [401], -new)
-    assert second.lists is not None
-    assert second.lists.entries == 401
+    assert second.index is not None
+    assert second.index.entries == 401
