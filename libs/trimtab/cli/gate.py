@@ -9,11 +9,10 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from trimtab.cli import golden, options, steering
+from trimtab.cli import options, steering
 from trimtab.cli.address import nats_url
 from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure, guarded
-from trimtab.cli.golden import Cases, read_cases
 from trimtab.cli.link import reach
 from trimtab.cli.output import print_json, stdout
 from trimtab.client import Client
@@ -31,6 +30,8 @@ from trimtab.contracts.orders import Order, RecordGateCommand
 from trimtab.contracts.pipeline import MapCall
 from trimtab.control.gates import shortfall
 from trimtab.control.store import ControlStore
+from trimtab.evaluation import golden
+from trimtab.evaluation.golden import BadCases, Cases
 
 _AT_ONCE = 4
 """Probes in flight: a measurement must not crowd out requests."""
@@ -58,7 +59,7 @@ def gate(
     as_json: options.Json = False,
 ) -> None:
     """Measure norms, index and golden cases of exactly this release; ends 1 when one does not pass."""
-    known = read_cases(cases)
+    known = _read(cases)
     wanted = [one for one in golden.gates_of(known) if not only or one in only]
     if not wanted:
         raise Failure("these cases measure no such gate", "search cases measure all of them")
@@ -174,6 +175,14 @@ async def _record(
             dry_run=dry_run,
         )
     )
+
+
+def _read(cases: Path) -> Cases:
+    try:
+        return golden.read_cases(cases)
+    except BadCases as error:
+        problem, _, remedy = str(error).rpartition("; ")
+        raise Failure(problem, remedy) from None
 
 
 def _show(reports: Sequence[GateReport], failed: dict[Gate, str]) -> None:

@@ -13,13 +13,18 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from trimtab.cli.failure import Failure
 from trimtab.contracts.gates import Gate, ProbedMap, ProbedSearch
+from trimtab.evaluation.metrics import contains, recall_at
+from trimtab.evaluation.overlap import overlap_of
 
 _FIRST = 5
-_POOL = 50
+_NEAREST = 10
 
 Names = Annotated[list[str], Meta(min_length=1)]
+
+
+class BadCases(ValueError):
+    """A file of cases cannot be used; says which line and what to do."""
 
 
 class SearchCase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,7 +63,7 @@ def read_cases(path: Path) -> Cases:
     """Read a file of cases.
 
     Raises:
-        Failure: a line is no case; names it by number.
+        BadCases: a line is no case; names it by number.
     """
     data = path.read_bytes()
     searches, maps = [], []
@@ -72,7 +77,7 @@ def read_cases(path: Path) -> Cases:
             remedy = (
                 'write {"text", "relevant": [ids]} or {"detector", "output", "expected": [labels]}'
             )
-            raise Failure(f"line {number} of {path.name}: {error}", remedy) from None
+            raise BadCases(f"line {number} of {path.name}: {error}; {remedy}") from None
         if isinstance(case, SearchCase):
             searches.append(case)
         else:
@@ -89,11 +94,11 @@ def index(cases: Sequence[SearchCase], answers: Sequence[ProbedSearch]) -> dict[
     """Return what the index loses against visiting every list: overlap@10, R@5 and contain@50."""
     pairs = list(zip(cases, answers, strict=True))
     return {
-        "overlap_at_10": _mean([_overlap(a.nearest, a.truly_nearest) for a in answers]),
-        "recall_at_5_loss": _mean([recall(c, a.truly_retrieved) for c, a in pairs])
-        - _mean([recall(c, a.retrieved) for c, a in pairs]),
-        "contain_at_50_loss": _mean([_contains(c, a.truly_retrieved) for c, a in pairs])
-        - _mean([_contains(c, a.retrieved) for c, a in pairs]),
+        "overlap_at_10": _mean([overlap_of(a.nearest, a.truly_nearest, _NEAREST) for a in answers]),
+        "recall_at_5_loss": _mean([_recall(c, a.truly_retrieved) for c, a in pairs])
+        - _mean([_recall(c, a.retrieved) for c, a in pairs]),
+        "contain_at_50_loss": _mean([contains(a.truly_retrieved, c.relevant) for c, a in pairs])
+        - _mean([contains(a.retrieved, c.relevant) for c, a in pairs]),
     }
 
 
@@ -101,8 +106,8 @@ def searched(
     cases: Sequence[SearchCase], stable: Sequence[ProbedSearch], release: Sequence[ProbedSearch]
 ) -> dict[str, float]:
     """Return R@5 of the final order of both releases, and what the newer one loses."""
-    before = _mean([recall(c, a.results) for c, a in zip(cases, stable, strict=True)])
-    after = _mean([recall(c, a.results) for c, a in zip(cases, release, strict=True)])
+    before = _mean([_recall(c, a.results) for c, a in zip(cases, stable, strict=True)])
+    after = _mean([_recall(c, a.results) for c, a in zip(cases, release, strict=True)])
     return {"search_recall_at_5": after, "search_stable": before, "search_loss": before - after}
 
 
@@ -115,12 +120,6 @@ def mapped(
     return {"map_right": after, "map_stable": before, "map_loss": before - after}
 
 
-def recall(case: SearchCase, ids: Sequence[str]) -> float:
-    """Return the share of the relevant passages, at most five, that stand among the first five."""
-    wanted = set(case.relevant)
-    return len(wanted & set(ids[:_FIRST])) / min(_FIRST, len(wanted))
-
-
 def gates_of(cases: Cases) -> list[Gate]:
     """Return the gates that these cases can measure."""
     if cases.searches:
@@ -128,12 +127,8 @@ def gates_of(cases: Cases) -> list[Gate]:
     return [Gate.GOLDEN] if cases.maps else []
 
 
-def _contains(case: SearchCase, ids: Sequence[str]) -> float:
-    return float(not set(case.relevant).isdisjoint(ids[:_POOL]))
-
-
-def _overlap(found: Sequence[str], truth: Sequence[str]) -> float:
-    return len(set(found) & set(truth)) / len(truth) if truth else 1.0
+def _recall(case: SearchCase, ids: Sequence[str]) -> float:
+    return recall_at(ids, set(case.relevant), _FIRST)
 
 
 def _right(case: MapCase, answer: ProbedMap) -> float:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from trimtab.cli.failure import Failure
-from trimtab.cli.golden import (
+from trimtab.contracts.gates import Gate, ProbedMap, ProbedSearch
+from trimtab.evaluation.golden import (
+    BadCases,
     MapCase,
     SearchCase,
     gates_of,
@@ -13,10 +14,8 @@ from trimtab.cli.golden import (
     mapped,
     norms,
     read_cases,
-    recall,
     searched,
 )
-from trimtab.contracts.gates import Gate, ProbedMap, ProbedSearch
 
 CASE = SearchCase("a question", ["a", "b"])
 
@@ -62,7 +61,7 @@ def test_a_line_that_is_no_case_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "cases.jsonl"
     path.write_text(f'{{"text": "q", "relevant": ["a"]}}\n{line}\n')
 
-    with pytest.raises(Failure, match=r"line 2 of cases\.jsonl"):
+    with pytest.raises(BadCases, match=r"line 2 of cases\.jsonl"):
         read_cases(path)
 
 
@@ -72,9 +71,11 @@ def test_the_worst_norm_counts() -> None:
     }
 
 
-def test_recall_is_the_share_of_relevant_passages_among_the_first_five() -> None:
-    assert recall(CASE, list("xaxxxb")) == 0.5
-    assert recall(SearchCase("q", list("abcdefgh")), list("abcde")) == 1.0
+def test_recall_is_the_share_of_all_relevant_passages_as_in_every_other_report() -> None:
+    many = SearchCase("q", [*list("abcdefgh"), "a"])
+
+    assert searched([CASE], [answer()], [answer(results="xaxxxb")])["search_recall_at_5"] == 0.5
+    assert searched([many], [answer()], [answer()])["search_recall_at_5"] == 5 / 8
 
 
 def test_an_index_that_overlaps_but_misses_what_is_relevant_shows_its_loss() -> None:
