@@ -21,7 +21,7 @@ from services.controller.windows import Rollout
 from trimtab.cli.exitcode import ExitCode
 from trimtab.contracts.control import Phase
 from trimtab.contracts.errors import InvalidCommand, TrimtabError
-from trimtab.telemetry.recording import read_record
+from trimtab.telemetry.recording import read_record, read_samples
 
 EXITS = {
     Outcome.PASS: ExitCode.OK,
@@ -63,10 +63,10 @@ def analyze(record: Path, policies: Path, policy: str) -> Replayed:
         InvalidMessage: the file is no record.
         OSError: it cannot be read.
     """
-    rollout = compared(read_record(record))
+    rollout = compared(read_samples(record))
     chosen = _policy(policies, policy) if policy else None
     if chosen is None:
-        chosen = only_policy(load_policies(policies), read_record(record))
+        chosen = only_policy(load_policies(policies), read_samples(record))
     return Replayed(chosen, rollout, list(replay(read_record(record), chosen, rollout)))
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from services.controller.analysis import Verdict
+from services.controller.evaluations import Evaluations
 from services.controller.evidence import roles_of
 from services.controller.policy import Policy
 from services.controller.rollout import MOVES, Event, Move, advance
@@ -17,8 +18,10 @@ from services.controller.watched import LOOK_S, Watched
 from services.controller.windows import Rollout
 from trimtab.contracts.control import Canary, Phase
 from trimtab.contracts.errors import InvalidCommand
+from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.samples import Sample
 from trimtab.control.assignment import Role
+from trimtab.telemetry.recording import Heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +40,21 @@ class Look:
     """What it said."""
 
 
-def replay(samples: Iterable[Sample], policy: Policy, rollout: Rollout) -> Iterator[Look]:
+def replay(record: Iterable[Heard], policy: Policy, rollout: Rollout) -> Iterator[Look]:
     """Yield one look a second from the first sample of the canary to the end of the rollout or the record.
 
-    ``samples`` come in the order in which they were heard.
+    What was heard comes in its order; an evaluation counts from the look after it was heard.
     """
     course: _Course | None = None
-    for sample in samples:
+    evaluations = Evaluations()
+    for heard in record:
+        if isinstance(heard, Evaluation):
+            evaluations.hear(heard)
+            continue
+        sample = heard
         if course is None:
             if _of_canary(sample, rollout):
-                course = _Course(policy, rollout, sample)
+                course = _Course(policy, rollout, evaluations, sample)
             continue
         yield from course.until(sample.at)
         if not MOVES[course.canary.phase]:
@@ -60,8 +68,10 @@ def replay(samples: Iterable[Sample], policy: Policy, rollout: Rollout) -> Itera
 class _Course:
     """Where the replay is: the canary, what is known of it, and the samples since the last look."""
 
-    def __init__(self, policy: Policy, rollout: Rollout, first: Sample) -> None:
-        self.policy, self.rollout = policy, rollout
+    def __init__(
+        self, policy: Policy, rollout: Rollout, evaluations: Evaluations, first: Sample
+    ) -> None:
+        self.policy, self.rollout, self.evaluations = policy, rollout, evaluations
         self.inbox = [first]
         self.now = self.heard_at = self.written_at = first.at
         self.watched = Watched()
@@ -90,6 +100,7 @@ class _Course:
             self.rollout.stable,
             self.policy,
             silent_s=self.now - self.heard_at,
+            evaluation=self.evaluations.of([self.rollout.canary], self.now),
         )
         move = advance(
             self.canary,

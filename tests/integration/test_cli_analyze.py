@@ -13,7 +13,7 @@ import pytest
 
 from tests.fleet import Fleet
 from tests.unit.controller import records
-from trimtab.telemetry.recording import line_of, read_record
+from trimtab.telemetry.recording import line_of, read_samples
 
 pytestmark = pytest.mark.integration
 
@@ -56,13 +56,13 @@ async def test_every_workers_samples_are_recorded_until_ctrl_c(
     async with asyncio.timeout(60):
         while heard != {"controller", "reranker"}:
             await asyncio.sleep(0.1)
-            heard = {s.service for s in read_record(record)} if record.exists() else set()
+            heard = {s.service for s in read_samples(record)} if record.exists() else set()
     recording.send_signal(signal.SIGINT)
     printed, _ = await recording.communicate()
 
     assert recording.returncode == 0
     assert json.loads(printed) == {
-        "samples": len(list(read_record(record))),
+        "samples": len(list(read_samples(record))),
         "file": str(record),
     }
 

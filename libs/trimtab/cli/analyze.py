@@ -25,6 +25,7 @@ from trimtab.cli.link import reach
 from trimtab.cli.output import print_json, stderr, stdout
 from trimtab.contracts import subjects
 from trimtab.contracts.errors import InvalidMessage
+from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.message import decode
 from trimtab.contracts.samples import Sample
 from trimtab.telemetry.recording import line_of
@@ -36,7 +37,9 @@ _JUDGE = "services.controller.analyze"
 def analyze(
     record: Annotated[
         Path | None,
-        typer.Option("--record", help="Write every worker's samples here.", dir_okay=False),
+        typer.Option(
+            "--record", help="Write every worker's samples, and evaluations, here.", dir_okay=False
+        ),
     ] = None,
     replay: Annotated[
         Path | None,
@@ -88,7 +91,7 @@ def _record(url: str, nkey_seed: Path | None, path: Path, limit_s: float | None)
 
 
 class _Recording:
-    """Writes each sample as it is heard; unbuffered, so that a kill costs the line being written."""
+    """Writes each sample and evaluation as it is heard; unbuffered, so that a kill costs the line being written."""
 
     def __init__(self, file: RawIOBase) -> None:
         self._file = file
@@ -96,7 +99,8 @@ class _Recording:
 
     async def listen(self, url: str, nkey_seed: Path | None, limit_s: float | None) -> None:
         async with reach(url, nkey_seed) as client:
-            await client.connection.subscribe(subjects.SAMPLES, cb=self._heard)
+            await client.connection.subscribe(subjects.SAMPLES, cb=self._sampled)
+            await client.connection.subscribe(subjects.EVALUATION, cb=self._evaluated)
             await client.connection.flush()
             stderr().print("recording; Ctrl-C ends it" if limit_s is None else "recording")
             if limit_s is None:
@@ -104,8 +108,12 @@ class _Recording:
             else:
                 await asyncio.sleep(limit_s)
 
-    async def _heard(self, message: Msg) -> None:
+    async def _sampled(self, message: Msg) -> None:
         # What is no sample is left out: the controller does not judge by it either.
         with contextlib.suppress(InvalidMessage):
             self._file.write(line_of(decode(Sample, message.data)))
             self.count += 1
+
+    async def _evaluated(self, message: Msg) -> None:
+        with contextlib.suppress(InvalidMessage):
+            self._file.write(line_of(decode(Evaluation, message.data)))

@@ -18,12 +18,13 @@ from tests.unit.control.documents import canary, controls, state
 from tests.unit.controller import records
 from trimtab.contracts.control import Convergence, Phase
 from trimtab.contracts.errors import InvalidCommand, InvalidMessage
+from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.samples import Sample
 from trimtab.control.feed import ControlFeed
 from trimtab.control.lease import Lease
 from trimtab.control.store import ControlStore
 from trimtab.telemetry import logs
-from trimtab.telemetry.recording import line_of, read_record
+from trimtab.telemetry.recording import Heard, line_of, read_record, read_samples
 
 POLICY = Policy(
     name="quick",
@@ -103,6 +104,36 @@ def test_a_healthy_canary_climbs_every_step_on_evidence_of_its_own() -> None:
 
     assert looks[-1].event is Event.LAST_STEP_PASSED
     assert second.verdict.findings[0].counts.canary_requests <= 2 * 10
+
+
+def test_an_evaluation_of_the_record_lets_a_step_pass_that_waits_for_one(tmp_path: Path) -> None:
+    drop = Guardrail(
+        name="quality", endpoint="evaluation", event="recall_at_5_drop > 2%", severity="critical"
+    )
+    waits = msgspec.structs.replace(
+        POLICY,
+        steps=[msgspec.structs.replace(POLICY.steps[0], evaluated=True)],
+        guardrails=[*POLICY.guardrails, drop],
+    )
+    heard = Evaluation(
+        at=HEALTHY[30].at,
+        release="next",
+        collection="stdlib",
+        queries=100,
+        recall_at_5=0.8,
+        before=0.8,
+    )
+    record: list[Heard] = [*HEALTHY[:31], heard, *HEALTHY[31:]]
+    path = tmp_path / "record.jsonl"
+    path.write_bytes(b"".join(line_of(each) for each in record))
+
+    unmeasured = list(replay(HEALTHY, waits, COMPARED))
+    measured = list(replay(read_record(path), waits, COMPARED))
+
+    assert list(read_samples(path)) == HEALTHY
+    assert all(look.event is not Event.LAST_STEP_PASSED for look in unmeasured)
+    assert measured[-1].event is Event.LAST_STEP_PASSED
+    assert measured[-1].at > heard.at
 
 
 def test_a_gap_in_the_record_is_silence_and_never_a_pass() -> None:
