@@ -15,10 +15,12 @@ from nats.aio.client import Client as NatsClient
 from trimtab.bus.caller import Caller
 from trimtab.bus.connection import DEFAULT_URL, connect
 from trimtab.bus.ending import close
+from trimtab.bus.explanations import Explanations
 from trimtab.contracts import subjects
 from trimtab.contracts.documents import Document, PutDocuments, PutReply
 from trimtab.contracts.errors import NotReady
 from trimtab.contracts.evaluation import Evaluation
+from trimtab.contracts.explain import Explanation
 from trimtab.contracts.gates import ProbedMap, ProbedSearch, ProbeMap, ProbeSearch
 from trimtab.contracts.headers import RequestContext, now_ms
 from trimtab.contracts.message import encode
@@ -82,13 +84,14 @@ class Client:
         limit: int = 10,
         context: Sequence[str] = (),
         exclude: Sequence[str] = (),
+        explain: bool = False,
         tenant: str = PUBLIC_TENANT,
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> SearchReply:
         """Return the best passages of ``collection`` that ``tenant`` may see.
 
         ``context``: texts read or asked before, oldest first, for a contextual query model; ``exclude``:
-        ids of passages that must not come out.
+        ids of passages that must not come out; ``explain``: the reply tells why, and the explanation is kept.
         """
         request = SearchRequest(
             text=text,
@@ -96,9 +99,18 @@ class Client:
             limit=limit,
             context=list(context),
             exclude=list(exclude),
+            explain=explain,
         )
         stamped = self._context(tenant, timeout_s)
         return (await self._caller.call(subjects.SEARCH, request, SearchReply, stamped)).message
+
+    async def explanation(self, request_id: str, *, tenant: str = PUBLIC_TENANT) -> Explanation:
+        """Return why a search was answered as it was; only operators may read what is kept.
+
+        Raises:
+            UnknownExplanation: it was not in the sample and did not ask, has expired, or is of another tenant.
+        """
+        return await Explanations(self._connection).read(request_id, tenant)
 
     async def map(
         self,

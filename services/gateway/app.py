@@ -5,11 +5,13 @@ from services.gateway.health import Health, aggregate
 from services.gateway.http import Facade, application
 from services.gateway.intake import Intake
 from services.gateway.listener import Listener
+from services.gateway.logbook import Logbook
 from services.gateway.pipeline import Pipeline
 from services.gateway.probe import Probe
 from services.gateway.settings import GatewaySettings
 from trimtab.bus import streams
 from trimtab.bus.admission import Admission
+from trimtab.bus.explanations import Explanations
 from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
 from trimtab.contracts.documents import PutDocuments, PutReply
@@ -27,13 +29,19 @@ class Gateway:
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._listener: Listener | None = None
+        self._logbook: Logbook | None = None
 
     async def load(self, worker: Worker) -> None:
         """Read the state, declare the stream, serve NATS verbs and HTTP."""
         await worker.controls.wait()
         await streams.ensure(worker.connection.jetstream(), streams.docs_stream())
 
-        pipeline = Pipeline(worker.caller, worker.controls, worker.sampler, self._settings.pool)
+        explanations = Explanations(worker.connection)
+        self._logbook = Logbook(explanations, self._settings.explain_sample, worker.log)
+        await self._logbook.start()
+        pipeline = Pipeline(
+            worker.caller, worker.controls, worker.sampler, self._settings.pool, self._logbook
+        )
         intake = Intake(worker.connection)
 
         async def put(request: PutDocuments, context: RequestContext) -> PutReply:
@@ -52,6 +60,8 @@ class Gateway:
         """Finish the HTTP requests in flight, then close."""
         if self._listener is not None:
             await self._listener.stop()
+        if self._logbook is not None:
+            await self._logbook.stop()
 
     async def _listen(self, worker: Worker, pipeline: Pipeline, intake: Intake) -> None:
         admission = Admission("gateway", self._settings.max_in_flight)

@@ -10,12 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from services.gateway.degrade import degraded_query, degraded_rerank, without_vectors
+import msgspec
+
+from services.gateway.degrade import without_vectors
+from services.gateway.explanation import explain
+from services.gateway.logbook import Logbook
+from services.gateway.ranking import rank
+from services.gateway.reply import search_reply
 from services.gateway.stages import Stages
 from services.gateway.window import window_of
 from trimtab.bus.caller import Caller
 from trimtab.contracts.encode import EncodeRequest
 from trimtab.contracts.errors import Disabled, InvalidMessage, InvalidText, TrimtabError
+from trimtab.contracts.explain import EXPLAINED, Explanation
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.mapping import (
     MAX_PARTS,
@@ -34,15 +41,16 @@ from trimtab.contracts.pipeline import (
     MapCall,
     SearchReply,
     SearchRequest,
-    SearchResult,
 )
-from trimtab.contracts.rerank import RerankRequest
-from trimtab.contracts.retrieve import LAST_VEC, Hit, RetrieveReply, RetrieveRequest
+from trimtab.contracts.retrieve import RetrieveRequest
 from trimtab.contracts.tensor import Matrix
 from trimtab.control.assignment import bucket_of, role_of, unit_of
 from trimtab.control.effective import chosen, routing
 from trimtab.control.feed import ControlFeed
 from trimtab.worker.sampler import Sampler
+
+NOT_KEPT = "explain: not_kept"
+"""Said by a reply whose explanation `trimtab explain` will not find; the reply has it."""
 
 
 @dataclass
@@ -57,6 +65,8 @@ class Pipeline:
     """Learns how whole requests went, by release and role: what a canary is judged by."""
     pool: int
     """Candidates fetched for the reranker when nobody set ``gateway.pool``."""
+    logbook: Logbook | None = None
+    """Keeps explanations; without one they are told to who asks and kept nowhere."""
 
     def stages(self, context: RequestContext) -> Stages:
         """Read the controls once, choose the release once, and return the stages of one request.
@@ -68,12 +78,13 @@ class Pipeline:
         controls = self.feed.required
         route = routing(controls, now=time.time(), leased=self.feed.leased)
         unit = unit_of(context.tenant, context.unit, context.request_id)
-        role = role_of(bucket_of(route.salt, unit), route.weight_bp)
+        bucket = bucket_of(route.salt, unit)
+        role = role_of(bucket, route.weight_bp)
         release = route.release_of(role)
         stamped = replace(
             context, release=release.name, revision=controls.revision, role=role.value
         )
-        stages = Stages(self.caller, controls, release, stamped)
+        stages = Stages(self.caller, controls, release, stamped, bucket=bucket)
         if not stages.in_force().open:
             raise Disabled("the pipeline")
         return stages
@@ -103,6 +114,7 @@ class Pipeline:
 
     async def _search(self, request: SearchRequest, stages: Stages) -> SearchReply:
         release, nprobe = stages.release, stages.chosen("retriever.nprobe")
+        explained = request.explain or self._samples(stages.context.request_id)
 
         impl = stages.query_model()
         context = request.context if impl is not None else []  # nobody else would read it
@@ -123,18 +135,30 @@ class Pipeline:
                 impl=impl,
                 limit=max(int(stages.chosen("gateway.pool") or self.pool), request.limit),
                 nprobe=None if nprobe is None else int(nprobe),
+                explain=explained,
             )
         )
-        ranked, degraded = await self.rank(stages, found)
+        ranking = await rank(stages, found, features_of=EXPLAINED if explained else 0)
 
-        return SearchReply(
-            request_id=stages.context.request_id,
-            release=release.name,
-            results=[_result(hit, score) for hit, score in ranked[: request.limit]],
-            timing_ms=stages.finish(),
-            versions=_versions(stages, found, degraded),
-            degraded=[*degraded_query(found), *degraded],
-        )
+        reply = search_reply(stages, found, ranking, request.limit)
+        if not explained:
+            return reply
+        explanation = explain(reply, found, ranking, stages, asked=request.explain)
+        return await self._keep(reply, explanation)
+
+    def _samples(self, request_id: str) -> bool:
+        return self.logbook is not None and self.logbook.samples(request_id)
+
+    async def _keep(self, reply: SearchReply, explanation: Explanation) -> SearchReply:
+        """Return the reply; one that asked has its explanation, which is stored by then."""
+        if not explanation.asked:
+            if self.logbook is not None:
+                self.logbook.offer(explanation)
+            return reply
+        degraded = reply.degraded
+        if self.logbook is not None and not await self.logbook.store(explanation):
+            degraded = [*degraded, NOT_KEPT]
+        return msgspec.structs.replace(reply, degraded=degraded, explanation=explanation)
 
     async def map(self, call: MapCall, context: RequestContext) -> MapAnswer:
         """Encode each part of the output and map it; without an encoder the rules decide."""
@@ -168,25 +192,6 @@ class Pipeline:
             took_ms = (time.perf_counter() - stages.started) * 1000
             context = stages.context
             self.sampler.observe(endpoint, "", context.release, outcome, took_ms, context.role)
-
-    async def rank(
-        self, stages: Stages, found: RetrieveReply
-    ) -> tuple[list[tuple[Hit, float]], list[str]]:
-        """Return the candidates in their final order, and what this order had to do without."""
-        signals, component = found.signals, stages.release.rerank
-        if signals is None or not found.hits:
-            return [], []
-        fused = signals.fused.array()[0].tolist()
-        by_retrieval = list(zip(found.hits, fused, strict=True))
-        if component is None:
-            return by_retrieval, []
-        if not stages.in_force().reranker_on:
-            return by_retrieval, [degraded_rerank(Disabled("the reranker"))]
-        try:
-            reply = await stages.rerank(RerankRequest(signals=signals), component)
-        except TrimtabError as error:
-            return by_retrieval, [degraded_rerank(error)]
-        return [(found.hits[i], reply.scores[i]) for i in reply.order], []
 
     async def label(self, stages: Stages, call: MapCall) -> MapReply:
         """Return the labels of one output."""
@@ -232,24 +237,3 @@ class Pipeline:
                 return MapBatchItem(answer=await self.label(stages, item), error=None)
         except TrimtabError as error:
             return MapBatchItem(answer=None, error=error.reply())
-
-
-def _result(hit: Hit, score: float) -> SearchResult:
-    return SearchResult(
-        id=hit.id,
-        score=score,
-        title=hit.title,
-        text=hit.text,
-        article=hit.article,
-        metadata=hit.metadata,
-    )
-
-
-def _versions(stages: Stages, found: RetrieveReply, degraded: list[str]) -> dict[str, str]:
-    release = stages.release
-    versions = {"encode": release.encode, "retrieve": release.retrieve, "index": found.index}
-    if found.impl != LAST_VEC:
-        versions["query_model"] = found.impl
-    if release.rerank is not None and not degraded:
-        versions["rerank"] = release.rerank
-    return versions

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from services.gateway.pipeline import Pipeline
+from services.gateway.ranking import rank
 from services.gateway.stages import Stages
 from trimtab.contracts.encode import EncodeReply, EncodeRequest
 from trimtab.contracts.errors import InvalidCommand, UnknownRelease
@@ -40,14 +41,14 @@ class Probe:
         found, truly, near, truly_near = [
             await self._retrieve(stages, request, encoded, kind) for kind in _WAYS
         ]
-        ranked, _ = await self._pipeline.rank(stages, found)
+        ranking = await rank(stages, found)
         return ProbedSearch(
             norm=float(np.linalg.norm(encoded.vectors.array()[0].astype(np.float64))),
             nearest=_ids(near),
             truly_nearest=_ids(truly_near),
             retrieved=_ids(found),
             truly_retrieved=_ids(truly),
-            results=[hit.id for hit, _ in ranked],
+            results=[hit.id for hit, _ in ranking.hits(found)],
         )
 
     async def map(self, request: ProbeMap, context: RequestContext) -> ProbedMap:

@@ -28,5 +28,17 @@ class GatewaySettings(WorkerSettings):
     """Deadline of a search or map over HTTP that names none."""
     ingest_budget_ms: int = Field(default=60_000, ge=100, le=600_000)
     """Deadline of a documents request over HTTP."""
+    sessions: int = Field(default=4096, ge=0, le=1_000_000)
+    """Sessions whose last three query vectors are remembered, about 5 KB each; 0 remembers none."""
+    session_ttl_s: float = Field(default=1800, gt=0, le=86_400)
+    """How long a session is remembered after its last query."""
+    feedback_share: float = Field(default=0.01, ge=0, le=1)
+    """Share of searches whose orders are remembered until somebody says what was right; 1 for an experiment."""
+    feedback_searches: int = Field(default=2000, ge=0, le=1_000_000)
+    """Most searches remembered for it, about 10 KB each."""
+    feedback_ttl_s: float = Field(default=900, gt=0, le=86_400)
+    """How long a search is remembered for it."""
     health_window_s: float = Field(default=0.2, gt=0, le=5)
     """How long ``/health`` waits for the workers' answers."""
+    explain_sample: float = Field(default=0.01, ge=0, le=1)
+    """Share of the searches whose explanation is kept for `trimtab explain`, unasked; 0 keeps none."""

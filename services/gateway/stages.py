@@ -50,6 +50,10 @@ class Stages:
     """Milliseconds of each stage as the gateway saw it."""
     started: float = field(default_factory=time.perf_counter)
     """When the request began."""
+    bucket: int = 0
+    """Hash slot of the unit, 0-9999: what decided the role."""
+    instances: dict[str, str] = field(default_factory=dict)
+    """Worker that answered each stage, the last one where several did."""
     now: float = field(default_factory=time.time)
     """The same in unix seconds: expiry is decided at this instant for the whole request."""
     retries: int = field(init=False)
@@ -129,6 +133,7 @@ class Stages:
                     answer = await self.caller.call(
                         subject, request, kind, traced, retries=self.retries
                     )
+                    self.instances[stage] = answer.instance
                     return answer.message
         finally:
             took = time.perf_counter() - began

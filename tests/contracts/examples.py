@@ -145,7 +145,12 @@ def _retrieval() -> list[msgspec.Struct]:
 
 def _use() -> IndexUse:
     return IndexUse(
-        kind="ivf", lists=90, nprobe=8, visited=32, took_ms={"dense": 0.5, "lexical": 0.25}
+        kind="ivf",
+        lists=90,
+        nprobe=8,
+        visited=32,
+        exact=False,
+        took_ms={"dense": 0.5, "lexical": 0.25},
     )
 
 
@@ -313,9 +318,7 @@ def _documents() -> list[msgspec.Struct]:
             tokens=None,
         ),
         RemovedPassage(collection="ops", tenant="public", id="a-1"),
-        CollectionRecord(
-            collection="ops", namespace=_SPACE, component="minilm@1", dimension=384
-        ),
+        CollectionRecord(collection="ops", namespace=_SPACE, component="minilm@1", dimension=384),
         DeleteDocuments(collection="ops", ids=["a-1"], articles=["ops"]),
         DeleteReply(collection="ops", deleted=1, missing=1, sequence=8),
         GetDocument(collection="ops", id="a-1"),

@@ -4,9 +4,11 @@ import nats.js.errors
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
-from trimtab.contracts.subjects import DOCS, DOCS_STREAM
+from trimtab.contracts.subjects import DOCS, DOCS_STREAM, EXPLAIN_STREAM, EXPLANATIONS
 
 _DOCS_MAX_BYTES = 16 * 1024**3
+_EXPLAIN_MAX_BYTES = 256 * 1024**2
+_EXPLAIN_MAX_AGE_S = 7 * 24 * 3600.0
 
 
 def docs_stream() -> StreamConfig:
@@ -21,6 +23,21 @@ def docs_stream() -> StreamConfig:
         discard=DiscardPolicy.NEW,
         max_bytes=_DOCS_MAX_BYTES,
         allow_direct=True,
+    )
+
+
+def explain_stream() -> StreamConfig:
+    """Stream of explanations: a week of them, or as many as fit 256 MiB (some 40,000 of 50 candidates)."""
+    return StreamConfig(
+        name=EXPLAIN_STREAM,
+        subjects=[EXPLANATIONS],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        max_msgs_per_subject=1,
+        discard=DiscardPolicy.OLD,
+        max_bytes=_EXPLAIN_MAX_BYTES,
+        max_age=_EXPLAIN_MAX_AGE_S,
+        allow_direct=False,
     )
 
 

@@ -121,7 +121,9 @@ class IndexUse(Message, frozen=True, kw_only=True):
     nprobe: Annotated[int, Meta(ge=1)]
     """Lists to visit, by request or component."""
     visited: Annotated[int, Meta(ge=0)]
-    """Lists visited, more than ``nprobe`` where those held too few visible passages; 0: each visible passage was looked at."""
+    """Lists visited: more than ``nprobe`` where those held too few visible passages; 0 where none was."""
+    exact: bool
+    """Whether every visible passage was compared instead: there is no other index, they are few, or it was asked for."""
     took_ms: dict[str, float]
     """Milliseconds in the retriever by part: model, dense, lexical, passages, signals."""
 

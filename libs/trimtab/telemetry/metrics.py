@@ -217,6 +217,26 @@ GATEWAY_DEGRADED = Counter(
     ("stage", "reason"),
     registry=REGISTRY,
 )
+GATEWAY_EXPLANATIONS = Counter(
+    "gateway_explanations_total",
+    "Explanations of searches, by what became of them: stored, dropped (too many waited), failed.",
+    ("result",),
+    registry=REGISTRY,
+)
+CHOSEN_RECIPROCAL_RANK = Histogram(
+    "gateway_chosen_reciprocal_rank_ratio",
+    "Reciprocal rank of a passage that was chosen, among the first ten, in one order of a sampled search:"
+    " retrieved (before the reranker) or answered; sum over count is MRR@10.",
+    ("order", "component", "role"),
+    buckets=(0.0, 0.1, 0.125, 0.15, 0.2, 0.25, 0.34, 0.5, 1.0),
+    registry=REGISTRY,
+)
+RERANK_MRR_GAIN = Gauge(
+    "gateway_rerank_mrr_gain_ratio",
+    "MRR@10 of the answered order less that of the retrieved one, over all choices since the start.",
+    ("component", "role"),
+    registry=REGISTRY,
+)
 CONTROLLER_WORKERS = Gauge(
     "controller_workers",
     "Workers seen, by service and readiness.",
