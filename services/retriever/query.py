@@ -24,6 +24,11 @@ def unit_vector(what: str, matrix: Matrix, dimension: int) -> NDArray[np.float32
     return row
 
 
+def session(matrix: Matrix | None, dimension: int) -> NDArray[np.float32] | None:
+    """Return the one row of a session's mean; None without one; raises as :func:`unit_vector`."""
+    return None if matrix is None else unit_vector("session vector", matrix, dimension)
+
+
 def unit_rows(what: str, matrix: Matrix, dimension: int) -> NDArray[np.float32]:
     """Return the rows of a matrix of unit vectors.
 

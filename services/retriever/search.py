@@ -100,6 +100,7 @@ def retrieve(
         raise UnknownNamespace(request.namespace, (collection.row.namespace,))
     vector = query.unit_vector("query vector", request.vector, collection.row.dimension)
     query_tokens = query.one_text("query token vectors", request.tokens)
+    session = query.session(request.session, collection.row.dimension)
     visible = collection.visible(tenant)
     if request.exclude:
         visible = visible.without(collection.slots_of(request.exclude, tenant))
@@ -125,6 +126,7 @@ def retrieve(
             late=late,
             vectors=collection.vectors(pool.slots),
             articles=[hit.article for hit in hits],
+            session=session,
         )
     clock.lap("signals")
     reply = RetrieveReply(

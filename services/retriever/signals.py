@@ -21,6 +21,7 @@ def signals(
     late: Scores | None,
     vectors: NDArray[np.float32],
     articles: Sequence[str],
+    session: Scores | None = None,
 ) -> Signals:
     """Return the signals of n >= 1 candidates, in the order given.
 
@@ -31,6 +32,7 @@ def signals(
         late: (n,) MaxSim, or None.
         vectors: (n, dimension) unit rows.
         articles: n names; equal names get equal numbers, from 0 in order of first sight.
+        session: (dimension,) mean of the caller's previous queries at unit length, or None.
     """
     numbers: dict[str, int] = {}
     return Signals(
@@ -40,6 +42,7 @@ def signals(
         maxsim=None if late is None else _row(late),
         gram=Matrix.of((vectors @ vectors.T).astype(np.float16)),
         articles=[numbers.setdefault(name, len(numbers)) for name in articles],
+        session=None if session is None else _row(vectors @ session),
     )
 
 
