@@ -1,12 +1,13 @@
-"""Producer -> gateway -> stream -> retrievers: passages on their way into a collection."""
+"""Producer -> gateway -> stream -> retrievers: passages on their way into a collection, and out of it."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta
 
 from trimtab.contracts.encode import TokenVectors
 from trimtab.contracts.message import Message
-from trimtab.contracts.retrieve import PUBLIC_TENANT, CollectionName
+from trimtab.contracts.retrieve import PUBLIC_TENANT, CollectionName, PassageId
 from trimtab.contracts.tensor import Matrix
 
 MAX_DOCUMENTS = 64
@@ -14,6 +15,23 @@ MAX_DOCUMENTS = 64
 
 MAX_TEXT_CHARS = 32_768
 """Longest passage, characters."""
+
+MAX_DELETED = 64
+"""Most ids, and most articles, in one request to delete."""
+
+MAX_FOUND = 500
+"""Most ids in one reply: with the longest ids it still fits a message."""
+
+ArticleName = Annotated[str, Meta(min_length=1, max_length=256)]
+"""What passages belong to; one without an article is its own, by its id."""
+
+
+class Entry(StrEnum):
+    """What a message of the stream says, in its header ``Trimtab-Entry``; without one it is a passage."""
+
+    PASSAGE = "passage"
+    REMOVED = "removed"
+    COLLECTION = "collection"
 
 
 class Document(Message, frozen=True, kw_only=True):
@@ -85,3 +103,104 @@ class IndexedPassage(Message, frozen=True, kw_only=True):
     """(1, dimension) f32, unit length."""
     tokens: TokenVectors | None
     """Token vectors for MaxSim."""
+
+
+class RemovedPassage(Message, frozen=True, kw_only=True):
+    """Gateway -> every retriever, on the passage's own subject: it is gone, and so is what stood there before."""
+
+    collection: CollectionName
+    """Where it lived."""
+    tenant: Annotated[str, Meta(min_length=1, max_length=64)]
+    """Its owner."""
+    id: PassageId
+    """Unique within tenant and collection."""
+
+
+class CollectionRecord(Message, frozen=True, kw_only=True):
+    """Gateway -> every retriever and gateway, through the stream: what is fixed for a collection, written once.
+
+    It stands before the collection's first passage, by compare-and-set: two gateways cannot begin the
+    same collection in two spaces.
+    """
+
+    collection: CollectionName
+    """Its name."""
+    namespace: str
+    """Space of all its vectors."""
+    component: str
+    """Encoder component of its first passage."""
+    dimension: Annotated[int, Meta(ge=1)]
+    """Of all its vectors."""
+
+
+class DeleteDocuments(Message, frozen=True, kw_only=True):
+    """Producer -> gateway (``trimtab.v1.documents_delete``): remove passages of the asking tenant.
+
+    The tenant travels in the header; passages of another owner, the public ones included, stay.
+    """
+
+    collection: CollectionName
+    """Where from."""
+    ids: Annotated[list[PassageId], Meta(max_length=MAX_DELETED)] = []
+    """Passages to remove."""
+    articles: Annotated[list[ArticleName], Meta(max_length=MAX_DELETED)] = []
+    """Articles to remove with all their passages."""
+
+
+class DeleteReply(Message, frozen=True, kw_only=True):
+    """Gateway -> producer, after every removal is durable in the stream."""
+
+    collection: CollectionName
+    """Echo of the request's."""
+    deleted: Annotated[int, Meta(ge=0)]
+    """Passages that were there and are gone now."""
+    missing: Annotated[int, Meta(ge=0)]
+    """Ids and articles asked for that held no passage of the tenant: nothing to do."""
+    sequence: Annotated[int, Meta(ge=0)]
+    """Stream sequence of the last removal, made now or earlier; a retriever that applied it finds none of them."""
+
+
+class GetDocument(Message, frozen=True, kw_only=True):
+    """Anybody -> gateway (``trimtab.v1.documents_get``): one passage as it is stored, its tenant in the header."""
+
+    collection: CollectionName
+    """Where it lives."""
+    id: PassageId
+    """The tenant's own passage of this id, else the public one."""
+
+
+class StoredDocument(Message, frozen=True, kw_only=True):
+    """Gateway -> whoever asked: the passage, read from the stream and so as new as the last acknowledgement."""
+
+    collection: CollectionName
+    """Where it lives."""
+    namespace: str
+    """Space of its vector."""
+    component: str
+    """Encoder component that made the vector."""
+    content_hash: str
+    """sha256 that decides whether sending it again changes anything."""
+    sequence: Annotated[int, Meta(ge=1)]
+    """Stream sequence of its last change."""
+    document: Document
+    """The passage."""
+
+
+class FindPassages(Message, frozen=True, kw_only=True):
+    """Gateway -> retriever (``trimtab.v1.passages.<component>``): which passages a tenant's articles have."""
+
+    collection: CollectionName
+    """Where to look."""
+    articles: Annotated[list[ArticleName], Meta(min_length=1, max_length=MAX_DELETED)]
+    """Whose passages."""
+    sequence: Annotated[int, Meta(ge=0)]
+    """Stream sequence that must be applied first: what was written before is counted."""
+
+
+class FoundPassages(Message, frozen=True, kw_only=True):
+    """Retriever -> gateway."""
+
+    ids: Annotated[list[PassageId], Meta(max_length=MAX_FOUND)]
+    """Passages that the tenant itself owns, at most 500."""
+    more: bool
+    """Whether there are others."""

@@ -28,6 +28,8 @@ RETRIED = "Trimtab-Retried"
 """Set on an error that comes from further behind: who relays it tried again already, and asking again multiplies."""
 CONTENT_HASH = "Trimtab-Content-Hash"
 """Content hash of a passage in the stream of passages."""
+ENTRY = "Trimtab-Entry"
+"""What a message in the stream of passages says; without it, a passage."""
 
 
 MAX_ID_CHARS = 64

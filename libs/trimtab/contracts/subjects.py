@@ -142,9 +142,9 @@ def document(collection: str, key: str) -> str:
     return f"trimtab.doc.{collection}.{key}"
 
 
-def collection(name: str) -> str:
+def collection_record(collection: str) -> str:
     """Subject of a collection's own record."""
-    return f"trimtab.doc.{name}"
+    return f"trimtab.doc.{collection}"
 
 
 def documents_of(collection: str) -> str:
