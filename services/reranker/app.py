@@ -64,7 +64,7 @@ def _handler(worker: Worker, component: Component) -> Handler:
 
     async def rerank(request: RerankRequest, context: RequestContext) -> RerankReply:
         # On the loop: a thread hop costs more than the work.
-        ranked = rank(request.signals, component)
+        ranked = rank(request.signals, component, request.features_of)
         for event in ranked.bad:
             worker.sampler.bad(_ENDPOINT, component.reference, context, event)
         if FIRST_CHANGED in ranked.bad:

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.reranker.candidates import from_signals
 from services.reranker.component import Component
 from services.reranker.features import matrix
 from services.reranker.model import relevance
-from trimtab.contracts.rerank import RerankReply
+from trimtab.contracts.rerank import FeatureValues, RerankReply
 from trimtab.contracts.retrieve import Signals
+from trimtab.contracts.tensor import Matrix
 
 FIRST_CHANGED = "first_changed"
 UNSOUND_SIGNAL = "unsound_signal"
@@ -27,18 +29,20 @@ class Ranked:
     """Bad events to count."""
 
 
-def rank(signals: Signals, component: Component) -> Ranked:
+def rank(signals: Signals, component: Component, features_of: int = 0) -> Ranked:
     """Order the candidates by relevance, equals in retrieval order.
 
     ``moved`` and ``first_changed`` compare with the retrieval order, which is descending ``fused``
     also where the candidates were sent in another. Without MaxSim the network judges by the other
     features, as it was trained to. A candidate with an unusable signal comes last, relevance 0.
+    ``features_of``: of how many of the best the reply tells the feature values.
 
     Raises:
         InvalidMessage: the signals have not the shapes of the contract.
     """
     candidates = from_signals(signals)
-    logits = component.network.logits(matrix(candidates, component.card.feature_set))
+    values = matrix(candidates, component.card.feature_set)
+    logits = component.network.logits(values)
     logits = np.where(candidates.sound, logits, np.float32(-np.inf))
     before = candidates.order
     after = before[np.argsort(-logits[before], kind="stable")]
@@ -53,5 +57,16 @@ def rank(signals: Signals, component: Component) -> Ranked:
         scores=relevance(logits).tolist(),
         moved=int(np.count_nonzero(after != before)),
         first_changed=first_changed,
+        features=_told(values, after[:features_of], component) if features_of else None,
     )
     return Ranked(reply, tuple(event for event, happened in noticed.items() if happened))
+
+
+def _told(
+    values: NDArray[np.float32], best: NDArray[np.intp], component: Component
+) -> FeatureValues:
+    return FeatureValues(
+        names=component.card.features,
+        positions=best.tolist(),
+        values=Matrix.of(np.ascontiguousarray(values[best])),
+    )
