@@ -31,11 +31,16 @@ def degraded_rerank(error: TrimtabError) -> str:
 
 
 def degraded_query(found: RetrieveReply) -> list[str]:
-    """Return ``query_model: <why>`` when the query's own vector stood in for the model asked for."""
-    if found.fallback is None:
-        return []
-    GATEWAY_DEGRADED.labels("query_model", found.fallback.value).inc()
-    return [f"query_model: {found.fallback.value}"]
+    """Return what the retriever did without.
+
+    ``query_model: <why>`` when the query's own vector stood in for the model asked for, ``dense: <why>``
+    when the vector database was away, so that words alone found the candidates.
+    """
+    missing = {"query_model": found.fallback, "dense": found.dense}
+    lost = [(part, why.value) for part, why in missing.items() if why is not None]
+    for part, why in lost:
+        GATEWAY_DEGRADED.labels(part, why).inc()
+    return [f"{part}: {why}" for part, why in lost]
 
 
 def without_vectors(error: TrimtabError) -> FallbackReason:

@@ -38,6 +38,7 @@ from trimtab.contracts.pipeline import (
 )
 from trimtab.contracts.rerank import FeatureValues, RerankReply, RerankRequest
 from trimtab.contracts.retrieve import (
+    DenseOutage,
     Fallback,
     Hit,
     IndexUse,
@@ -126,6 +127,7 @@ def _retrieval() -> list[msgspec.Struct]:
             signals=signals,
             fallback=Fallback.WINDOW_SHORT,
             search=_use(),
+            dense=DenseOutage.DEADLINE,
         ),
         ScoreRequest(
             text="copy a tree",

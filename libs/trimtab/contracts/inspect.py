@@ -63,8 +63,8 @@ class InspectReply(Message, frozen=True, kw_only=True):
     """Space of the vectors."""
     encoder: str
     """Encoder component of its first passage."""
-    kind: Literal["flat", "ivf", "ivf_pq", "hnsw"]
-    """``flat`` answers exactly."""
+    kind: Literal["flat", "ivf", "ivf_pq", "hnsw", "milvus"]
+    """``flat`` answers exactly; ``milvus``: the vectors live there, behind an index of its own."""
     metric: Literal["inner_product"]
     """Of unit vectors, so it is the cosine."""
     dimension: Annotated[int, Meta(ge=1)]

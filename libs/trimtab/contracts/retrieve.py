@@ -46,6 +46,15 @@ class Fallback(StrEnum):
     BAD_OUTPUT = "bad_output"
 
 
+class DenseOutage(StrEnum):
+    """Why a collection whose vectors live in a vector database was searched without all of them."""
+
+    UNAVAILABLE = "unavailable"
+    DEADLINE = "deadline"
+    REFUSED = "refused"
+    BEHIND = "behind"
+
+
 class RetrieveRequest(Message, frozen=True, kw_only=True):
     """Gateway -> retriever (``trimtab.v1.retrieve.<component>``); the tenant travels in the header."""
 
@@ -145,6 +154,8 @@ class RetrieveReply(Message, frozen=True, kw_only=True):
     """Why that is not the one that was asked for; None when it is."""
     search: IndexUse | None = None
     """How the index was searched; None when nobody asked."""
+    dense: DenseOutage | None = None
+    """Why only words were searched, or with ``behind`` not all vectors; None when all of them were."""
 
 
 class ScoreRequest(Message, frozen=True, kw_only=True):
