@@ -157,7 +157,7 @@ def _retrieve_handler(worker: Worker, catalogue: Catalogue, component: str) -> H
         RETRIEVER_QUERIES.labels(found.reply.impl, fallback.value if fallback else "").inc()
         for event in found.bad:
             worker.sampler.bad(_RETRIEVE, component, context, event)
-        return found.reply
+        return found.answer()
 
     return retrieve
 

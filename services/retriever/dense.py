@@ -28,6 +28,8 @@ class Nearest:
     """(n,) slots."""
     cosines: Vectors
     """(n,) inner products, which are cosines since all vectors have unit length."""
+    visited: int = 0
+    """Lists that were visited; 0 for an index without lists."""
 
 
 class DenseIndex(Protocol):

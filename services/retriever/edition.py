@@ -64,11 +64,15 @@ class Edition:
 
         ``EVERY_LIST`` as ``nprobe`` asks for the truth, whatever the kind of the index.
         """
-        if self.index is None or visible.few or nprobe >= EVERY_LIST:
+        if self.index is None or self.exactly(visible, nprobe):
             return self.collection.nearest(query, limit, visible)
         if self.index.cosine_error <= ROUNDING:
             return self.index.search(query, limit, visible, nprobe)
         return self._scored_again(query, limit, visible, nprobe)
+
+    def exactly(self, visible: VisibleSet, nprobe: int) -> bool:
+        """Whether :meth:`nearest` compares every visible passage."""
+        return self.index is None or visible.few or nprobe >= EVERY_LIST
 
     def _scored_again(
         self, query: Vectors, limit: int, visible: VisibleSet, nprobe: int
@@ -78,7 +82,7 @@ class Edition:
         found = self.index.search(query, _REFINE * limit, visible, nprobe)
         cosines = self.collection.vectors(found.slots) @ query
         order = np.argsort(-cosines, kind="stable")[:limit]
-        return Nearest(found.slots[order], cosines[order])
+        return Nearest(found.slots[order], cosines[order], found.visited)
 
     def matches(
         self, query: Sequence[str], limit: int, visible: VisibleSet, others: Slots

@@ -127,8 +127,8 @@ def nothing() -> Nearest:
     return Nearest(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
 
 
-def found_in(result: tuple[Vectors, Slots]) -> Nearest:
-    """Return the one answer of a faiss search, without the places that it left empty."""
+def found_in(result: tuple[Vectors, Slots], visited: int = 0) -> Nearest:
+    """Return the one answer of a faiss search over ``visited`` lists, without the places that it left empty."""
     cosines, slots = result[0][0], result[1][0]
     real = slots >= 0
-    return Nearest(slots[real], cosines[real])
+    return Nearest(slots[real], cosines[real], visited)

@@ -121,7 +121,8 @@ class IvfLists:
         else:
             selector = faiss.IDSelectorBitmap(visible.bitmap)
             parameters = faiss.SearchParametersIVF(nprobe=nprobe, sel=selector)
-        return found_in(self._lists.search(query.reshape(1, -1), wanted, params=parameters))
+        found = self._lists.search(query.reshape(1, -1), wanted, params=parameters)
+        return found_in(found, nprobe)
 
 
 def train_ivf(sample: Vectors, nlist: int) -> IvfLists:

@@ -22,6 +22,7 @@ from trimtab.contracts.errors import UnknownNamespace
 from trimtab.contracts.retrieve import (
     PUBLIC_TENANT,
     Hit,
+    IndexUse,
     RetrieveReply,
     RetrieveRequest,
     Signals,
@@ -54,6 +55,15 @@ class Retrieved:
     bad: tuple[str, ...]
     """Bad events to count."""
 
+    def answer(self) -> RetrieveReply:
+        """Return the reply; one that tells how the index was searched tells how long each part took, too."""
+        use = self.reply.search
+        if use is None:
+            return self.reply
+        took_ms = {part: round(took_s * 1000, 3) for part, took_s in self.took_s.items()}
+        use = msgspec.structs.replace(use, took_ms=took_ms)
+        return msgspec.structs.replace(self.reply, search=use)
+
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
@@ -63,6 +73,8 @@ class _Pool:
     fused: NDArray[np.float32]
     cosine: NDArray[np.float32]
     bm25: NDArray[np.float32]
+    visited: int
+    """Lists that the dense half was looked for in."""
 
     def pick(self, positions: NDArray[np.int64] | slice) -> "_Pool":
         return _Pool(
@@ -70,6 +82,7 @@ class _Pool:
             self.fused[positions],
             self.cosine[positions],
             self.bm25[positions],
+            self.visited,
         )
 
 
@@ -130,10 +143,26 @@ def retrieve(
         )
     clock.lap("signals")
     reply = RetrieveReply(
-        collection=request.collection, index=collection.version, hits=hits, signals=found
+        collection=request.collection,
+        index=collection.version,
+        hits=hits,
+        signals=found,
+        search=_use(edition, request, visible, pool.visited) if request.explain else None,
     )
     noticed = _noticed(best_cosine < edition.plan.low_cosine, trimmed, found)
     return Retrieved(reply, clock.took_s, noticed if hits else (EMPTY_RESULT,))
+
+
+def _use(edition: Edition, request: RetrieveRequest, visible: VisibleSet, visited: int) -> IndexUse:
+    nprobe = request.nprobe or edition.plan.dense.nprobe
+    return IndexUse(
+        kind=edition.kind,
+        lists=edition.nlist,
+        nprobe=nprobe,
+        visited=visited,
+        exact=edition.exactly(visible, nprobe),
+        took_ms={},
+    )
 
 
 def _candidates(
@@ -156,7 +185,7 @@ def _candidates(
     slots = np.concatenate([near.slots, lexical_slots])
     cosine = np.concatenate([near.cosines, edition.collection.vectors(lexical_slots) @ vector])
     bm25 = np.concatenate([match.others, match.scores[added]])
-    pool = _Pool(slots, fuse(cosine, bm25, plan.fusion), cosine, bm25)
+    pool = _Pool(slots, fuse(cosine, bm25, plan.fusion), cosine, bm25, near.visited)
     clock.lap("lexical")
     return pool.pick(best_first(pool.fused, request.limit))
 
