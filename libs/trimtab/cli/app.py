@@ -6,6 +6,7 @@ from trimtab.cli import (
     analyze,
     doctor,
     down,
+    explain,
     ingest,
     map,
     mapper,
@@ -42,6 +43,7 @@ def build() -> typer.Typer:
     app.command("doctor")(doctor.doctor)
     app.command("ingest")(ingest.ingest)
     app.command("search")(search.search)
+    app.command("explain")(explain.explain)
     app.command("map")(map.map_output)
     app.command("version")(version.show_version)
     app.command("kill")(switches.kill)

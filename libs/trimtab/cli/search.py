@@ -12,6 +12,7 @@ from rich.text import Text
 
 from trimtab.cli import options
 from trimtab.cli.address import nats_url
+from trimtab.cli.explain import show as show_explanation
 from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.link import reach
 from trimtab.cli.output import print_json, stderr, stdout
@@ -40,6 +41,17 @@ def search(
         list[str] | None,
         typer.Option("--exclude", help="Passage to leave out; repeatable.", metavar="ID"),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also show why: scores, features, versions, times.")
+    ] = False,
+    session: Annotated[
+        str | None,
+        typer.Option(
+            "--session",
+            help="Your name for queries that follow each other: a reranker may look at the last three.",
+            metavar="NAME",
+        ),
+    ] = None,
     tenant: options.Tenant = PUBLIC_TENANT,
     nats: options.Nats = None,
     nkey_seed: options.Seed = None,
@@ -56,6 +68,7 @@ def search(
         limit=limit,
         context=texts_of(context or [])[-MAX_CONTEXT:],
         exclude=exclude or [],
+        explain=explain,
     )
     reply = asyncio.run(_ask(nats_url(nats), nkey_seed, request, tenant, timeout))
 
@@ -65,6 +78,9 @@ def search(
         print_json(shape(reply))
     else:
         _show(reply)
+        if reply.explanation is not None:
+            stdout().print()
+            show_explanation(reply.explanation, stdout())
 
 
 async def _ask(
@@ -77,6 +93,7 @@ async def _ask(
             limit=request.limit,
             context=request.context,
             exclude=request.exclude,
+            explain=request.explain,
             tenant=tenant,
             timeout_s=timeout_s,
         )
@@ -102,6 +119,7 @@ def _paragraphs(path: Path) -> list[str]:
 
 def shape(reply: SearchReply) -> dict[str, Any]:
     """Return what ``--json`` prints: a contract with scripts, fixed in the documentation."""
+    why = {} if reply.explanation is None else {"explanation": reply.explanation}
     return {
         "request_id": reply.request_id,
         "release": reply.release,
@@ -116,6 +134,7 @@ def shape(reply: SearchReply) -> dict[str, Any]:
             for result in reply.results
         ],
         "timing_ms": reply.timing_ms,
+        **why,
     }
 
 
