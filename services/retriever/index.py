@@ -5,15 +5,15 @@ limits is decided here once. Slots are row numbers of the FLAT matrix; whoever s
 slots that may come out, and nothing else can.
 """
 
-import math
 from pathlib import Path
 from typing import Any
 
 import faiss as _typed_faiss
 import numpy as np
 
-from services.retriever.dense import Nearest, Slots, Vectors
+from services.retriever.dense import Kind, Nearest, Slots, Vectors
 from services.retriever.visibility import VisibleSet
+from trimtab.contracts.retrieve import EVERY_LIST
 
 faiss: Any = _typed_faiss
 """The wheel's type stubs describe the C++ signatures, not the Python wrappers used here."""
@@ -37,11 +37,6 @@ def use_one_thread() -> None:
     faiss.omp_set_num_threads(1)
 
 
-def nlist_for(passages: int, per_sqrt: float = 1.0) -> int:
-    """Return how many IVF lists a collection of that size gets: about the square root."""
-    return max(1, round(per_sqrt * math.sqrt(passages)))
-
-
 class FlatVectors:
     """Every vector of one collection by slot: the exact search, and the truth of every other index.
 
@@ -49,8 +44,48 @@ class FlatVectors:
     """
 
     def __init__(self, dimension: int) -> None:
-        self.dimension = dimension
         self._flat = faiss.IndexFlatIP(dimension)
+        self._removed: set[int] = set()
+
+    @property
+    def kind(self) -> Kind:
+        """``flat``."""
+        return "flat"
+
+    @property
+    def dimension(self) -> int:
+        """Of its vectors."""
+        return int(self._flat.d)
+
+    @property
+    def entries(self) -> int:
+        """Vectors that are not removed."""
+        return self.size - self.dead
+
+    @property
+    def dead(self) -> int:
+        """Slots of removed vectors; the next passages take them."""
+        return len(self._removed)
+
+    @property
+    def nlist(self) -> int:
+        """None."""
+        return 0
+
+    @property
+    def imbalance(self) -> float:
+        """None."""
+        return 0.0
+
+    @property
+    def cosine_error(self) -> float:
+        """Rounding."""
+        return ROUNDING
+
+    @property
+    def certain(self) -> bool:
+        """True: it looks at every vector."""
+        return True
 
     @property
     def size(self) -> int:
@@ -64,18 +99,44 @@ class FlatVectors:
         missing = int(slots.max()) + 1 - self.size
         if missing > 0:
             self._flat.add(np.zeros((missing, self.dimension), dtype=np.float32))
+        self._removed.update(range(self.size - max(missing, 0), self.size))
+        self._removed.difference_update(slots.tolist())
         self._matrix()[slots] = vectors
+
+    def extend(self, vectors: Vectors, slots: Slots) -> None:
+        """Add ``vectors`` at ``slots``."""
+        self.put(slots, vectors)
+
+    def replace(self, vectors: Vectors, slots: Slots) -> None:
+        """Put ``vectors`` at ``slots``, known or new."""
+        self.put(slots, vectors)
+
+    def lengths(self) -> list[int]:
+        """None."""
+        return []
+
+    def held(self, number: int) -> Vectors | None:
+        """None: it has no lists."""
+        return None
 
     def remove(self, slots: Slots) -> None:
         """Forget the vectors at ``slots``; the caller's visible sets must not hold them any more."""
-        self._matrix()[slots] = 0.0
+        known = slots[slots < self.size]
+        self._removed.update(known.tolist())
+        self._matrix()[known] = 0.0
 
     def vectors(self, slots: Slots) -> Vectors:
         """Return a copy of the vectors at ``slots``: (n, dimension) f32."""
         gathered: Vectors = self._matrix()[slots]
         return gathered
 
-    def search(self, query: Vectors, limit: int, visible: VisibleSet) -> Nearest:
+    def search(
+        self,
+        query: Vectors,
+        limit: int,
+        visible: VisibleSet,
+        nprobe: int = EVERY_LIST,
+    ) -> Nearest:
         """Return the true ``limit`` nearest visible slots: the measure of every other index."""
         wanted = min(limit, visible.count)
         if wanted == 0:
@@ -87,6 +148,10 @@ class FlatVectors:
         selector = faiss.IDSelectorBitmap(visible.bitmap)
         parameters = faiss.SearchParameters(sel=selector)
         return found_in(self._flat.search(query.reshape(1, -1), wanted, params=parameters))
+
+    def write(self, path: Path) -> None:
+        """Write all slots to ``path``; nothing reads it back, for the store holds the same vectors."""
+        faiss.write_index(self._flat, str(path))
 
     def _matrix(self) -> Vectors:
         # A view on faiss's own memory; made anew each time, since adding may move it.
@@ -106,15 +171,15 @@ class FlatVectors:
         return Nearest(slots[order], cosines[order])
 
 
-def read_file(path: Path) -> Any:
-    """Read an index file under limits: no array longer than the file, no absurd loop.
+def read_file(path: Path, room: int = 0) -> Any:
+    """Read an index file under limits: no array longer than the file and ``room`` bytes, no absurd loop.
 
     Only a file whose checksum was verified may come here: faiss notices no flipped bit.
 
     Raises:
         UnreadableIndex: faiss refuses it.
     """
-    faiss.set_deserialization_vector_byte_limit(path.stat().st_size)
+    faiss.set_deserialization_vector_byte_limit(path.stat().st_size + room)
     faiss.set_deserialization_loop_limit(_LOOP_LIMIT)
     try:
         return faiss.read_index(str(path))

@@ -70,7 +70,7 @@ class IvfLists:
         held = self._lists.invlists
         return [int(held.list_size(number)) for number in range(self.nlist)]
 
-    def held(self, number: int) -> Vectors:
+    def held(self, number: int) -> Vectors | None:
         """Return a copy of the vectors in one list: (n, dimension) f32."""
         held = self._lists.invlists
         size = int(held.list_size(number))
@@ -106,7 +106,7 @@ class IvfLists:
             return nothing()
         nprobe = min(nprobe, self.nlist)
         while True:
-            found = self._probe(query, wanted, visible, nprobe)
+            found = found_in(self._answer(query, wanted, visible, nprobe), nprobe)
             if len(found.slots) >= wanted or nprobe == self.nlist:
                 return found
             nprobe = min(4 * nprobe, self.nlist)
@@ -115,26 +115,32 @@ class IvfLists:
         """Write them to ``path``, for :func:`read_ivf`."""
         faiss.write_index(self._lists, str(path))
 
-    def _probe(self, query: Vectors, wanted: int, visible: VisibleSet, nprobe: int) -> Nearest:
+    def _answer(
+        self, query: Vectors, wanted: int, visible: VisibleSet, nprobe: int
+    ) -> tuple[Vectors, Slots]:
+        found: tuple[Vectors, Slots] = self._lists.search(
+            query.reshape(1, -1), wanted, params=self._parameters(visible, nprobe)
+        )
+        return found
+
+    def _parameters(self, visible: VisibleSet, nprobe: int) -> Any:
         if visible.everything:
-            parameters = faiss.SearchParametersIVF(nprobe=nprobe)
-        else:
-            selector = faiss.IDSelectorBitmap(visible.bitmap)
-            parameters = faiss.SearchParametersIVF(nprobe=nprobe, sel=selector)
-        found = self._lists.search(query.reshape(1, -1), wanted, params=parameters)
-        return found_in(found, nprobe)
+            return faiss.SearchParametersIVF(nprobe=nprobe)
+        return faiss.SearchParametersIVF(nprobe=nprobe, sel=faiss.IDSelectorBitmap(visible.bitmap))
 
 
-def train_ivf(sample: Vectors, nlist: int) -> IvfLists:
+def train_ivf(sample: Vectors, nlist: int, *, restarts: int = 1) -> IvfLists:
     """Return empty lists trained on ``sample``, for :meth:`IvfLists.extend`.
 
-    Deterministic: the k-means seed is fixed. Takes seconds to minutes: never in the search thread.
+    Deterministic: the k-means seed is fixed. Of ``restarts`` runs of k-means the best one is kept. Takes
+    seconds to minutes: never in the search thread.
     """
     dimension = sample.shape[1]
     lists = faiss.IndexIVFFlat(
         faiss.IndexFlatIP(dimension), dimension, nlist, faiss.METRIC_INNER_PRODUCT
     )
     lists.cp.seed = SEED
+    lists.cp.nredo = restarts
     lists.cp.min_points_per_centroid = 1  # else faiss prints a warning below 39 per list
     lists.train(sample)
     lists.set_direct_map_type(faiss.DirectMap.Hashtable)  # makes removal cost O(1), not O(N)

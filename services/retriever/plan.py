@@ -1,11 +1,13 @@
 """The component this service serves: how candidates are found and fused, as a file with a checksum."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from services.retriever.dense import Kind
 from trimtab.artifacts.manifest import ArtifactCorrupt, Manifest, verify
 from trimtab.contracts.retrieve import EVERY_LIST
 
@@ -24,6 +26,43 @@ class DensePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """IVF lists = this times the square root of the passages."""
     nprobe: Annotated[int, Meta(ge=1, le=EVERY_LIST)]
     """Lists visited unless the request says otherwise."""
+
+
+class PqPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Codes of IVF-PQ."""
+
+    parts: Annotated[int, Meta(ge=1, le=4096)] = 48
+    """Parts of a vector, and with 8 bits the bytes of its code; the dimension must be a multiple."""
+    bits: Annotated[int, Meta(ge=4, le=12)] = 8
+    """Per part."""
+    rotated: bool = True
+    """Whether a rotation (OPQ) makes the parts equally hard to code first."""
+
+
+class HnswPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A graph's three constants, by their usual names M, efConstruction and efSearch."""
+
+    neighbours: Annotated[int, Meta(ge=4, le=128)] = 32
+    """Edges per vector."""
+    care: Annotated[int, Meta(ge=8, le=2000)] = 100
+    """Nodes in view while a vector is put in."""
+    effort: Annotated[int, Meta(ge=8, le=4096)] = 64
+    """Nodes in view while one is searched for with nprobe 8; another nprobe changes it in proportion."""
+
+
+class IndexPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which kind of index stands beside FLAT, and how it is made."""
+
+    kind: Kind = "ivf"
+    """``flat`` stays exact however large the collection gets."""
+    restarts: Annotated[int, Meta(ge=1, le=50)] = 1
+    """Runs of k-means, of which the best is kept: evener lists for as many times the training."""
+    refine: Annotated[int, Meta(ge=1, le=64)] = 4
+    """Estimates per result that are scored again from the true vectors, of a kind that keeps codes."""
+    pq: PqPlan = PqPlan()
+    """For ``ivf_pq``."""
+    hnsw: HnswPlan = HnswPlan()
+    """For ``hnsw``."""
 
 
 class LexicalPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -53,12 +92,19 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     dense: DensePlan
     """Vectors."""
+    index: IndexPlan = IndexPlan()
+    """What finds them approximately; lists as ever in a component that does not say."""
     lexical: LexicalPlan
     """Words."""
     fusion: FusionPlan
     """Both."""
     low_cosine: Annotated[float, Meta(ge=-1, le=1)]
     """A best cosine below it is counted as the bad event ``low_cosine``."""
+
+
+def nlist_for(passages: int, per_sqrt: float = 1.0) -> int:
+    """Return how many IVF lists a collection of that size gets: that many times its square root."""
+    return max(1, round(per_sqrt * math.sqrt(passages)))
 
 
 def load_plan(folder: Path) -> tuple[Plan, Manifest]:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from services.retriever import visibility as module
 from services.retriever.edition import Edition
-from services.retriever.index import nlist_for
 from services.retriever.ivf import train_ivf
+from services.retriever.plan import nlist_for
 from services.retriever.store import StoredPassage
 from tests.unit.retriever.corpora import (
     PLAN,

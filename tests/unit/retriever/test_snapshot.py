@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from services.retriever import golden, snapshot
-from services.retriever.index import nlist_for
 from services.retriever.ivf import IvfLists, train_ivf
+from services.retriever.plan import nlist_for
 from services.retriever.snapshot import Cause, Header, SnapshotRefused
 from tests.unit.retriever.corpora import DIMENSION, clustered
 from trimtab.artifacts.manifest import write_manifest
