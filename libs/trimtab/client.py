@@ -21,6 +21,7 @@ from trimtab.contracts.documents import Document, PutDocuments, PutReply
 from trimtab.contracts.errors import NotReady
 from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.explain import Explanation
+from trimtab.contracts.feedback import FeedbackReply, FeedbackRequest
 from trimtab.contracts.gates import ProbedMap, ProbedSearch, ProbeMap, ProbeSearch
 from trimtab.contracts.headers import RequestContext, now_ms
 from trimtab.contracts.message import encode
@@ -85,13 +86,15 @@ class Client:
         context: Sequence[str] = (),
         exclude: Sequence[str] = (),
         explain: bool = False,
+        session: str | None = None,
         tenant: str = PUBLIC_TENANT,
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> SearchReply:
         """Return the best passages of ``collection`` that ``tenant`` may see.
 
         ``context``: texts read or asked before, oldest first, for a contextual query model; ``exclude``:
-        ids of passages that must not come out; ``explain``: the reply tells why, and the explanation is kept.
+        ids of passages that must not come out; ``explain``: the reply tells why, and the explanation is kept;
+        ``session``: the caller's name for queries that follow each other, for a reranker that looks at them.
         """
         request = SearchRequest(
             text=text,
@@ -100,9 +103,24 @@ class Client:
             context=list(context),
             exclude=list(exclude),
             explain=explain,
+            session=session,
         )
         stamped = self._context(tenant, timeout_s)
         return (await self._caller.call(subjects.SEARCH, request, SearchReply, stamped)).message
+
+    async def feedback(
+        self,
+        request_id: str,
+        passage: str,
+        *,
+        tenant: str = PUBLIC_TENANT,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> None:
+        """Say which passage of the search ``request_id`` was the right one; it counts for a sample of them."""
+        request = FeedbackRequest(request_id=request_id, passage=passage)
+        await self._caller.call(
+            subjects.FEEDBACK, request, FeedbackReply, self._context(tenant, timeout_s)
+        )
 
     async def explanation(self, request_id: str, *, tenant: str = PUBLIC_TENANT) -> Explanation:
         """Return why a search was answered as it was; only operators may read what is kept.

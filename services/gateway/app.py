@@ -1,20 +1,25 @@
 """Wiring of the gateway: the pipeline behind NATS verbs and behind HTTP."""
 
 from services.gateway.exchange import Exchange
+from services.gateway.feedback import Feedback
 from services.gateway.health import Health, aggregate
 from services.gateway.http import Facade, application
 from services.gateway.intake import Intake
 from services.gateway.listener import Listener
 from services.gateway.logbook import Logbook
+from services.gateway.peers import Peers
 from services.gateway.pipeline import Pipeline
 from services.gateway.probe import Probe
+from services.gateway.sessions import Sessions
 from services.gateway.settings import GatewaySettings
+from services.gateway.shown import Memory
 from trimtab.bus import streams
 from trimtab.bus.admission import Admission
 from trimtab.bus.explanations import Explanations
 from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
 from trimtab.contracts.documents import PutDocuments, PutReply
+from trimtab.contracts.feedback import FeedbackRequest
 from trimtab.contracts.gates import ProbeMap, ProbeSearch
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.pipeline import MapBatchCall, MapCall, SearchRequest
@@ -39,8 +44,15 @@ class Gateway:
         explanations = Explanations(worker.connection)
         self._logbook = Logbook(explanations, self._settings.explain_sample, worker.log)
         await self._logbook.start()
+        peers = self._peers(worker)
+        await peers.listen()
         pipeline = Pipeline(
-            worker.caller, worker.controls, worker.sampler, self._settings.pool, self._logbook
+            worker.caller,
+            worker.controls,
+            worker.sampler,
+            self._settings.pool,
+            self._logbook,
+            peers,
         )
         intake = Intake(worker.connection)
 
@@ -54,6 +66,7 @@ class Gateway:
         worker.serve(Endpoint("probe_search", subjects.PROBE_SEARCH, ProbeSearch, probe.search))
         worker.serve(Endpoint("probe_map", subjects.PROBE_MAP, ProbeMap, probe.map))
         worker.serve(Endpoint("documents", subjects.DOCUMENTS, PutDocuments, put))
+        worker.serve(Endpoint("feedback", subjects.FEEDBACK, FeedbackRequest, pipeline.feedback))
         await self._listen(worker, pipeline, intake)
 
     async def unload(self, _worker: Worker) -> None:
@@ -62,6 +75,15 @@ class Gateway:
             await self._listener.stop()
         if self._logbook is not None:
             await self._logbook.stop()
+
+    def _peers(self, worker: Worker) -> Peers:
+        chosen = self._settings
+        memory = Memory(chosen.feedback_searches, chosen.feedback_ttl_s)
+        return Peers(
+            worker.connection,
+            Sessions(chosen.sessions, chosen.session_ttl_s),
+            Feedback(worker.sampler, memory, chosen.feedback_share),
+        )
 
     async def _listen(self, worker: Worker, pipeline: Pipeline, intake: Intake) -> None:
         admission = Admission("gateway", self._settings.max_in_flight)

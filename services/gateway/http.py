@@ -32,6 +32,7 @@ from services.gateway.reranking import rerank
 from services.gateway.settings import GatewaySettings
 from services.gateway.summary import summarise
 from trimtab.contracts.documents import PutDocuments, PutReply
+from trimtab.contracts.feedback import FeedbackReply, FeedbackRequest
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.pipeline import MapBatchCall, MapCall, SearchReply, SearchRequest
 from trimtab.contracts.retrieve import PUBLIC_TENANT
@@ -131,6 +132,12 @@ class Facade:
             request, "documents", DocumentsBody, self._settings.ingest_budget_ms, handle
         )
 
+    async def feedback(self, request: Request) -> Response:
+        """Say which passage of a search was the right one."""
+        return await self._exchange.answer(
+            request, "feedback", FeedbackRequest, self._budget_ms(request), self._pipeline.feedback
+        )
+
     async def health(self, request: Request) -> Response:
         """Health of every service, asked of each worker now."""
         health = await self._check()
@@ -172,6 +179,7 @@ def application(facade: Facade, version: str) -> FastAPI:
         ("/v1/embeddings", facade.embeddings, EmbeddingsBody, EmbeddingsAnswer),
         ("/v1/rerank", facade.rerank, RerankBody, RerankAnswer),
         ("/v1/documents", facade.documents, DocumentsBody, PutReply),
+        ("/v1/feedback", facade.feedback, FeedbackRequest, FeedbackReply),
     ]
     for path, endpoint, body, reply in posts:
         app.post(path, openapi_extra=openapi.post(body), responses=openapi.replies(reply))(endpoint)

@@ -25,6 +25,7 @@ from services.gateway.exchange import MAX_TIMEOUT_MS, NAME_PATTERN, REQUEST_ID, 
 from services.gateway.health import Health
 from services.gateway.problems import MEDIA_TYPE, STATUSES
 from trimtab.contracts.documents import PutReply
+from trimtab.contracts.feedback import FeedbackReply, FeedbackRequest
 from trimtab.contracts.pipeline import SearchReply, SearchRequest
 
 _TYPES: tuple[type[msgspec.Struct], ...] = (
@@ -40,6 +41,8 @@ _TYPES: tuple[type[msgspec.Struct], ...] = (
     MapResult,
     MapBatchBody,
     MapBatchResults,
+    FeedbackRequest,
+    FeedbackReply,
     Health,
     Problem,
 )
@@ -51,6 +54,7 @@ _EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
     },
     RerankBody: {"query": "fruit", "documents": ["a rudder", "an apple"], "top_n": 1},
     MapBody: {"output": "hate/threatening", "detector": "openai-moderation"},
+    FeedbackRequest: {"request_id": "search-1", "passage": "shutil.copytree"},
     MapBatchBody: {"requests": [{"output": "violence", "detector": "openai-moderation"}]},
 }
 """One request of each kind that a fresh deployment answers. None for embeddings: whether ``dimensions`` is

@@ -15,14 +15,22 @@ import msgspec
 from services.gateway.degrade import without_vectors
 from services.gateway.explanation import explain
 from services.gateway.logbook import Logbook
+from services.gateway.peers import Peers
 from services.gateway.ranking import rank
 from services.gateway.reply import search_reply
 from services.gateway.stages import Stages
 from services.gateway.window import window_of
 from trimtab.bus.caller import Caller
 from trimtab.contracts.encode import EncodeRequest
-from trimtab.contracts.errors import Disabled, InvalidMessage, InvalidText, TrimtabError
+from trimtab.contracts.errors import (
+    Disabled,
+    InvalidMessage,
+    InvalidText,
+    NotReady,
+    TrimtabError,
+)
 from trimtab.contracts.explain import EXPLAINED, Explanation
+from trimtab.contracts.feedback import FeedbackReply, FeedbackRequest
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.mapping import (
     MAX_PARTS,
@@ -67,6 +75,8 @@ class Pipeline:
     """Candidates fetched for the reranker when nobody set ``gateway.pool``."""
     logbook: Logbook | None = None
     """Keeps explanations; without one they are told to who asks and kept nowhere."""
+    peers: Peers | None = None
+    """Knows what was asked before and hears what was right; without them every search is the first and the last."""
 
     def stages(self, context: RequestContext) -> Stages:
         """Read the controls once, choose the release once, and return the stages of one request.
@@ -136,15 +146,32 @@ class Pipeline:
                 limit=max(int(stages.chosen("gateway.pool") or self.pool), request.limit),
                 nprobe=None if nprobe is None else int(nprobe),
                 explain=explained,
+                session=await self._earlier(request, stages, window.vector),
             )
         )
         ranking = await rank(stages, found, features_of=EXPLAINED if explained else 0)
+        if self.peers is not None:
+            self.peers.shown(found, ranking, stages)
 
         reply = search_reply(stages, found, ranking, request.limit)
         if not explained:
             return reply
         explanation = explain(reply, found, ranking, stages, asked=request.explain)
         return await self._keep(reply, explanation)
+
+    async def _earlier(
+        self, request: SearchRequest, stages: Stages, vector: Matrix
+    ) -> Matrix | None:
+        if self.peers is None:
+            return None
+        namespace = stages.release.namespace
+        return await self.peers.earlier(request.session, namespace, stages.context, vector)
+
+    async def feedback(self, request: FeedbackRequest, context: RequestContext) -> FeedbackReply:
+        """Tell every gateway which passage of a search was the right one."""
+        if self.peers is None:
+            raise NotReady("feedback")
+        return await self.peers.feedback(request, context)
 
     def _samples(self, request_id: str) -> bool:
         return self.logbook is not None and self.logbook.samples(request_id)

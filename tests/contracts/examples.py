@@ -24,6 +24,12 @@ from trimtab.contracts.documents import (
 from trimtab.contracts.encode import EncodeReply, EncodeRequest, TokenVectors
 from trimtab.contracts.errors import ErrorCode, ErrorReply
 from trimtab.contracts.explain import Candidate, ExplainedPassage, Explanation
+from trimtab.contracts.feedback import (
+    FeedbackReply,
+    FeedbackRequest,
+    PassageChosen,
+    SessionQueried,
+)
 from trimtab.contracts.inspect import InspectReply, InspectRequest, NormFacts, StoredSample
 from trimtab.contracts.mapping import FallbackReason, MappingMode, MapReply, MapRequest
 from trimtab.contracts.pipeline import (
@@ -102,6 +108,7 @@ def _retrieval() -> list[msgspec.Struct]:
         maxsim=_matrix(1, 2),
         gram=_matrix(2, 2, "<f2"),
         articles=[0, 1],
+        session=_matrix(1, 2),
     )
     values = FeatureValues(names=["cosine", "margin"], positions=[1], values=_matrix(1, 2))
     return [
@@ -286,6 +293,7 @@ def _front_door() -> list[msgspec.Struct]:
             limit=10,
             context=["move a tree"],
             exclude=["shutil.move"],
+            session="s-1",
             explain=True,
         ),
         SearchReply(
@@ -297,6 +305,16 @@ def _front_door() -> list[msgspec.Struct]:
             degraded=["rerank: no_workers"],
             explanation=_explanation(),
         ),
+    ]
+
+
+def _feedback() -> list[msgspec.Struct]:
+    key = "0f" * 16
+    return [
+        FeedbackRequest(request_id="r-1", passage="shutil.copytree"),
+        FeedbackReply(request_id="r-1"),
+        PassageChosen(search=key, passage="shutil.copytree"),
+        SessionQueried(session=key, vector=_matrix(1, 3)),
     ]
 
 
@@ -452,6 +470,7 @@ def examples() -> dict[str, msgspec.Struct]:
         _explained,
         _mapping,
         _front_door,
+        _feedback,
         _documents,
         _samples,
         _state,

@@ -16,7 +16,7 @@ from trimtab.cli.explain import show as show_explanation
 from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.link import reach
 from trimtab.cli.output import print_json, stderr, stdout
-from trimtab.contracts.pipeline import MAX_CONTEXT, SearchReply, SearchRequest
+from trimtab.contracts.pipeline import MAX_CONTEXT, MAX_SESSION_CHARS, SearchReply, SearchRequest
 from trimtab.contracts.retrieve import PUBLIC_TENANT
 from trimtab.corpus.stdlib import COLLECTION
 
@@ -69,6 +69,7 @@ def search(
         context=texts_of(context or [])[-MAX_CONTEXT:],
         exclude=exclude or [],
         explain=explain,
+        session=_named(session),
     )
     reply = asyncio.run(_ask(nats_url(nats), nkey_seed, request, tenant, timeout))
 
@@ -94,9 +95,18 @@ async def _ask(
             context=request.context,
             exclude=request.exclude,
             explain=request.explain,
+            session=request.session,
             tenant=tenant,
             timeout_s=timeout_s,
         )
+
+
+def _named(session: str | None) -> str | None:
+    if session is not None and not 1 <= len(session) <= MAX_SESSION_CHARS:
+        raise typer.BadParameter(
+            f"must have 1 to {MAX_SESSION_CHARS} characters", param_hint="--session"
+        )
+    return session
 
 
 def texts_of(given: Iterable[str]) -> list[str]:

@@ -16,7 +16,10 @@ MAX_QUERY_CHARS = 8192
 MAX_CONTEXT = 16
 """Most texts of a search's context."""
 
-SessionId = Annotated[str, Meta(min_length=1, max_length=128)]
+MAX_SESSION_CHARS = 128
+"""Longest name of a session."""
+
+SessionId = Annotated[str, Meta(min_length=1, max_length=MAX_SESSION_CHARS)]
 """Any text, unique within the tenant; only its hash is kept, for half an hour."""
 
 MAX_BATCH = 100

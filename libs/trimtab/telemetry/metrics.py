@@ -289,6 +289,18 @@ AUDIT_LOST = Counter(
     (),
     registry=REGISTRY,
 )
+ALERT_FIRING = Gauge(
+    "controller_alert_firing",
+    "Whether a trigger or alert fires, as the leading controller sees it: 1 or 0.",
+    ("alert", "severity"),
+    registry=REGISTRY,
+)
+EVALUATION = Gauge(
+    "controller_evaluation_ratio",
+    "Newest evaluation of a release, by figure: recall_at_5, recall_at_5_drop, contain_at_50.",
+    ("release", "figure"),
+    registry=REGISTRY,
+)
 TRIGGERS_FIRED = Counter(
     "controller_triggers_fired_total", "Emergency triggers fired.", ("trigger",), registry=REGISTRY
 )
