@@ -1,4 +1,7 @@
-"""Scores made probabilities: logistic regression of the labels on one number (Platt, 1999). Pure numpy."""
+"""Scores made probabilities: logistic regression of the labels on one number (Platt, 1999), and how far off.
+
+Pure numpy.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,6 +9,9 @@ from numpy.typing import NDArray
 _NEWTON_STEPS = 25
 _HALVINGS = 40
 _RIDGE = 1e-3
+
+BINS = 15
+"""Of equal width, as in Guo et al. (ICML 2017)."""
 
 Vector = NDArray[np.float64]
 
@@ -25,6 +31,22 @@ def calibrate(logits: NDArray[np.float32], labels: NDArray[np.bool_]) -> tuple[f
         beta = _newton(beta, design, y)
     slope = float(beta[0] / spread)
     return slope, float(beta[1] - slope * centre)
+
+
+def calibration_error(scores: NDArray[np.float32], labels: NDArray[np.bool_]) -> float:
+    """Return the expected calibration error of (n,) scores 0..1: 0..1, 0 for perfect ones.
+
+    The mean over all scores of how far the mean score of their bin is from the share of it that is right.
+
+    Raises:
+        ValueError: there are no scores.
+    """
+    if not len(scores):
+        raise ValueError("a calibration error needs scores")
+    bins = np.minimum((scores * BINS).astype(np.int64), BINS - 1)
+    said = np.bincount(bins, weights=scores.astype(np.float64), minlength=BINS)
+    true = np.bincount(bins, weights=labels.astype(np.float64), minlength=BINS)
+    return float(np.abs(said - true).sum() / len(scores))
 
 
 def _newton(beta: Vector, design: Vector, y: Vector) -> Vector:

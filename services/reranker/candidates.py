@@ -31,12 +31,14 @@ class Candidates:
     """(n,) BM25 score, >= 0."""
     maxsim: Row | None
     """(n,) MaxSim; None when query or passages had no token vectors."""
+    session: Row | None
+    """(n,) cosine to the mean of the caller's previous queries; None without any."""
     gram: NDArray[np.float32]
     """(n, n) passage-passage cosine, -1..1; 0 where it was not a number."""
     articles: NDArray[np.int64]
     """(n,) equal numbers are one article."""
     sound: NDArray[np.bool_]
-    """(n,) False where fused, cosine, bm25 or maxsim was not finite or beyond 1e6."""
+    """(n,) False where fused, cosine, bm25, maxsim or session was not finite or beyond 1e6."""
     order: NDArray[np.intp]
     """(n,) positions by descending ``fused``, ties as sent: the order a reranker has to beat."""
 
@@ -65,6 +67,8 @@ def from_signals(signals: Signals) -> Candidates:
     }
     if signals.maxsim is not None:
         rows["maxsim"] = _row("maxsim", signals.maxsim, count)
+    if signals.session is not None:
+        rows["session"] = _row("session", signals.session, count)
     sound = np.ones(count, dtype=np.bool_)
     for row in rows.values():
         sound &= np.abs(row) <= LARGEST  # NaN compares False
@@ -76,6 +80,7 @@ def from_signals(signals: Signals) -> Candidates:
         cosine=rows["cosine"],
         bm25=np.maximum(rows["bm25"], np.float32(0.0)),
         maxsim=rows.get("maxsim"),
+        session=rows.get("session"),
         gram=np.clip(gram, -1.0, 1.0),
         articles=_articles(signals.articles),
         sound=sound,

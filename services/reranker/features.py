@@ -1,6 +1,7 @@
 """What a reranker looks at: named features of a query's candidates, with their exact formulas. Pure.
 
-Notation: n candidates; c cosine, b BM25, f fused score, m MaxSim; g passage-passage cosine; a article.
+Notation: n candidates; c cosine, b BM25, f fused score, m MaxSim; g passage-passage cosine; a article; s cosine to
+the mean of the caller's previous queries.
 "Above i" are the candidates before i in the retrieval order (descending f). Runbook 5 names four features
 without formulas; its backlog ("top-K margins", "how many results from same article") and the usual
 meaning of the words give these.
@@ -18,7 +19,7 @@ Column = NDArray[np.float32]
 Feature = Callable[[Candidates], Column]
 """Gives one (n,) float32 column."""
 
-FeatureSetName = Literal["runbook4", "full"]
+FeatureSetName = Literal["runbook4", "full", "session"]
 
 
 _LEADERS = 5
@@ -143,25 +144,55 @@ def has_maxsim(candidates: Candidates) -> Column:
     return np.full(candidates.count, candidates.maxsim is not None, dtype=np.float32)
 
 
+def session(candidates: Candidates) -> Column:
+    """Return ``s_i``: -1..1; 0 without a session."""
+    return candidates.session if candidates.session is not None else _nothing(candidates)
+
+
+def session_margin(candidates: Candidates) -> Column:
+    """Return ``s_i - max_j s_j``: -2..0; 0 without a session."""
+    asked = candidates.session
+    return _behind_best(asked) if asked is not None else _nothing(candidates)
+
+
+def session_support(candidates: Candidates) -> Column:
+    """Return ``max s`` for every candidate: -1..1; 0 without a session.
+
+    How much the session has to do with this query at all: where its best is far from everything found,
+    the caller asks of something else now.
+    """
+    asked = candidates.session
+    best = 0.0 if asked is None else float(asked.max())
+    return np.full(candidates.count, best, dtype=np.float32)
+
+
+def has_session(candidates: Candidates) -> Column:
+    """Return 1 when the caller asked before, else 0: trained, as ``has_maxsim``, on queries with and without."""
+    return np.full(candidates.count, candidates.session is not None, dtype=np.float32)
+
+
 _RUNBOOK4: tuple[Feature, ...] = (cosine, margin, local_context, diversity)
+
+_FULL: tuple[Feature, ...] = (
+    *_RUNBOOK4,
+    consensus,
+    article_support,
+    fused_level,
+    fused_rank,
+    cosine_rank,
+    bm25_level,
+    bm25_strength,
+    bm25_rank,
+    maxsim,
+    maxsim_margin,
+    maxsim_rank,
+    has_maxsim,
+)
 
 FEATURE_SETS: dict[FeatureSetName, tuple[Feature, ...]] = {
     "runbook4": _RUNBOOK4,
-    "full": (
-        *_RUNBOOK4,
-        consensus,
-        article_support,
-        fused_level,
-        fused_rank,
-        cosine_rank,
-        bm25_level,
-        bm25_strength,
-        bm25_rank,
-        maxsim,
-        maxsim_margin,
-        maxsim_rank,
-        has_maxsim,
-    ),
+    "full": _FULL,
+    "session": (*_FULL, session, session_margin, session_support, has_session),
 }
 """By name. Trained weights depend on every formula in a set: a change of one is a set of another name."""
 

@@ -54,6 +54,8 @@ class Trained:
 
     network: Mlp
     """Ready to serve; its relevance is calibrated."""
+    raw: Mlp
+    """The same before calibration: the same order but for the members' weights, and scores that mean nothing."""
     figures: dict[str, float | int | str]
     """For the model card."""
 
@@ -61,6 +63,7 @@ class Trained:
 @dataclass(frozen=True, slots=True)
 class _Member:
     parameters: Parameters
+    raw: Parameters
     offset: float
     epoch: int
     loss: float
@@ -85,7 +88,8 @@ def train(examples: Examples, recipe: Recipe) -> Trained:
         "best_epochs": " ".join(str(member.epoch) for member in members),
         "validation_loss": round(float(np.mean([member.loss for member in members])), 4),
     }
-    return Trained(_average(means, scales, members), figures)
+    raw = [replace(member, parameters=member.raw, offset=0.0) for member in members]
+    return Trained(_average(means, scales, members), _average(means, scales, raw), figures)
 
 
 def _member(standard: Examples, recipe: Recipe, seed: int) -> _Member:
@@ -97,7 +101,7 @@ def _member(standard: Examples, recipe: Recipe, seed: int) -> _Member:
     slope, offset = calibrate(logits[holding.present], holding.relevant[holding.present])
     if not slope > 0.0:
         raise Untrainable("the features do not tell relevant candidates from others")
-    return _Member(replace(best, w2=best.w2 * np.float32(slope)), offset, epoch, loss)
+    return _Member(replace(best, w2=best.w2 * np.float32(slope)), best, offset, epoch, loss)
 
 
 def _average(means: Array, scales: Array, members: Sequence[_Member]) -> Mlp:
