@@ -64,10 +64,9 @@ class Caretaker:
 
     def adopt(self, edition: Edition) -> None:
         """Look after an edition, new or about to be restored."""
-        now, size = _now(), edition.collection.size
-        stale = now if size else None
+        size = edition.collection.size
         self._kept.append(
-            _Kept(edition, Condition(size, changed_at=now, lexical_stale_since=stale))
+            _Kept(edition, Condition(size, changed_at=_now(), lexical_missing=size > 0))
         )
         self._wake.set()
 
@@ -166,17 +165,11 @@ class Caretaker:
         )
 
     async def _rebuild_words(self, kept: _Kept) -> None:
-        edition, started = kept.edition, _now()
-        given = await self._lanes.search(edition.collection.lexical_input)
+        edition = kept.edition
+        given = await self._lanes.search(edition.begin_lexical)
         built = await self._lanes.build(loading.lexical_of, given, edition.plan.lexical)
         await self._lanes.search(edition.adopt_lexical, built, given.generation)
-        complete = edition.collection.generation == given.generation
-        kept.condition = replace(
-            kept.condition,
-            lexical_stale_since=None if complete else started,
-            lexical_took_s=_now() - started,
-            lexical_built_at=_now(),
-        )
+        kept.condition = replace(kept.condition, lexical_missing=False)
 
     async def _rebuild_lists(self, kept: _Kept) -> None:
         edition = kept.edition

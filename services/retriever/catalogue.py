@@ -23,6 +23,7 @@ from services.retriever.scoring import score
 from services.retriever.search import Retrieved, retrieve
 from services.retriever.store import FILE, CollectionRow, Store
 from services.retriever.terms import english_stemmer
+from services.retriever.wordcare import WordCare
 from trimtab.contracts.errors import UnknownCollection
 from trimtab.contracts.inspect import InspectReply, InspectRequest
 from trimtab.contracts.retrieve import RetrieveRequest, ScoreReply, ScoreRequest
@@ -61,6 +62,7 @@ class Catalogue:
         self._collections: dict[str, Collection] = {}
         self._plans: dict[str, Plan] = {}
         self._editions: dict[str, dict[str, Edition]] = {}
+        self._words = WordCare(self._lanes, self._every_edition, log)
         self.caretaker = Caretaker(state, self._lanes, self._store, self._changing, log)
         self.query_models = QueryModels()
         """What a search may be asked to make its vector with."""
@@ -76,6 +78,7 @@ class Catalogue:
         for row in self._store.collections():
             loaded = await self._lanes.build(loading.load_collection, self._store, row)
             self._collections[row.name] = loaded
+        self._words.start()
 
     async def add(self, component: str, plan: Plan) -> None:
         """Index every collection as a component says, beside the others, while traffic flows.
@@ -174,6 +177,7 @@ class Catalogue:
         """Finish the batch that is being applied, save what no snapshot holds, then close the store."""
         async with self._changing:
             pass
+        await self._words.close()
         await self.caretaker.close()
         self._lanes.close()
         self._store.close()
@@ -190,6 +194,10 @@ class Catalogue:
             await self._lanes.search(collection.apply, part, sequence)
         self._collections = {**self._collections, row.name: collection}
         self.caretaker.changed(collection)
+        self._words.changed()
+
+    def _every_edition(self) -> list[Edition]:
+        return [each for named in self._editions.values() for each in named.values()]
 
     async def _edition(self, collection: Collection, component: str) -> Edition:
         edition = Edition(collection, component, self._plans[component])

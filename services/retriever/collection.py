@@ -31,6 +31,9 @@ class Follows(Protocol):
     def follow(self, slots: Slots) -> None:
         """Take over the vectors that the collection now holds at ``slots``."""
 
+    def reword(self, slots: Slots) -> None:
+        """Take over the words that the collection now holds at ``slots``; none of a removed passage."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -130,6 +133,8 @@ class Collection:
             self._tokens[slot] = change.stored.tokens
             self._documents[slot] = self._new_term_ids(change.terms)
         self.generation += 1
+        for follower in self._followers:
+            follower.reword(slots)
 
     def visible(self, tenant: str) -> VisibleSet:
         """Return what ``tenant`` may see."""
@@ -158,6 +163,11 @@ class Collection:
     def term_ids(self, words: Sequence[str]) -> list[int]:
         """Return the ids of the terms that occur anywhere in the collection."""
         return [self._vocabulary[term] for term in words if term in self._vocabulary]
+
+    def words(self, slots: Slots) -> tuple[Slots, list[Terms]]:
+        """Return those of ``slots`` that hold a passage, and the term ids of each."""
+        present = slots[self._visibility.owned(slots)]
+        return present, [self._documents[slot] for slot in present.tolist()]
 
     def lexical_input(self) -> LexicalInput:
         """Return what a BM25 index of the present passages is built from."""

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from services.retriever.collection import Collection
+from services.retriever.collection import Collection, LexicalInput
 from services.retriever.dense import DenseIndex, Kind, Nearest, Slots, Vectors
 from services.retriever.index import ROUNDING
-from services.retriever.lexical import LexicalIndex, Matches
+from services.retriever.lexical import LexicalIndex
 from services.retriever.plan import Plan
+from services.retriever.segment import Matches
 from services.retriever.visibility import VisibleSet
 from trimtab.contracts.retrieve import EVERY_LIST
 
@@ -36,9 +37,11 @@ class Edition:
         """What answers approximately; None while FLAT answers."""
         self.lexical_generation = 0
         """Generation of the collection that the BM25 index holds."""
+        self.lexical = LexicalIndex(np.empty(0, dtype=np.int64), [], 0, plan.lexical)
+        """Its BM25 index: all passages once :meth:`adopt_lexical` was called, if there were any before it."""
         self.imbalance = 0.0
         """How uneven the IVF lists are, as of the last change; 1 is even, 0 means none."""
-        self._lexical = LexicalIndex(np.empty(0, dtype=np.int64), [], 0, plan.lexical)
+        self._reworded_since: set[int] | None = None
         self._changed_since: set[int] | None = None
 
     @property
@@ -89,11 +92,31 @@ class Edition:
     ) -> Matches:
         """Return the best visible slots for a query's terms, and the scores of ``others``."""
         known = self.collection.term_ids(query)
-        return self._lexical.search(known, limit, visible, others)
+        return self.lexical.search(known, limit, visible, others)
+
+    def reword(self, slots: Slots) -> None:
+        """Let the words that the collection now holds at ``slots`` be found, and no others of theirs."""
+        if self._reworded_since is not None:
+            self._reworded_since.update(slots.tolist())
+        _reword(self.lexical, self.collection, slots)
+        self.lexical_generation = self.collection.generation
+
+    def begin_lexical(self) -> LexicalInput:
+        """Return what a BM25 index is to be built from, and remember what changes from here on."""
+        self._reworded_since = set()
+        return self.collection.lexical_input()
 
     def adopt_lexical(self, index: LexicalIndex, generation: int) -> None:
-        """Let ``index``, built from the collection's words of that generation, answer from now on."""
-        self._lexical, self.lexical_generation = index, generation
+        """Let ``index``, built from the collection's words of that generation, answer from now on.
+
+        It is caught up with what changed since :meth:`begin_lexical`.
+        """
+        changed = self._reworded_since
+        self._reworded_since = None
+        if changed:
+            _reword(index, self.collection, np.array(sorted(changed), dtype=np.int64))
+            generation = self.collection.generation
+        self.lexical, self.lexical_generation = index, generation
 
     def begin_index(self) -> None:
         """Remember from here on which slots change: an index is being made or read elsewhere."""
@@ -118,3 +141,9 @@ class Edition:
         self.index = index
         self.follow(np.array(sorted(changed), dtype=np.int64))
         self.imbalance = index.imbalance
+
+
+def _reword(index: LexicalIndex, collection: Collection, slots: Slots) -> None:
+    present, documents = collection.words(slots)
+    index.remove(np.setdiff1d(slots, present))
+    index.put(present, documents)

@@ -1,4 +1,4 @@
-"""The four threads beside the event loop: one searches, one writes the store, one builds, one runs query models.
+"""The threads beside the event loop: one searches, one writes the store, one builds, one merges, one runs models.
 
 Whatever touches a collection in memory runs in the search thread and nowhere else; that is why
 nothing there is locked.
@@ -22,6 +22,7 @@ class Lanes:
         self._search = _thread("search")
         self._store = _thread("store")
         self._build = _thread("build")
+        self._words = _thread("words")
         self._model = _thread("model")
 
     async def search(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -33,8 +34,12 @@ class Lanes:
         return await _run(self._store, work, *args, **kwargs)
 
     async def build(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run what takes long: BM25, k-means, snapshots."""
+        """Run what takes long: a whole BM25 index, k-means, snapshots."""
         return await _run(self._build, work, *args, **kwargs)
+
+    async def words(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Merge segments of words, which cannot wait for what takes minutes."""
+        return await _run(self._words, work, *args, **kwargs)
 
     async def model(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a query model: a large one must not hold up the searches of those who want none."""
@@ -42,7 +47,7 @@ class Lanes:
 
     def close(self) -> None:
         """Wait for what runs and end the threads."""
-        for thread in (self._search, self._store, self._build, self._model):
+        for thread in (self._search, self._store, self._build, self._words, self._model):
             thread.shutdown(wait=True)
 
 

@@ -88,6 +88,12 @@ class Visibility:
         self._owners[slots] = _NOBODY
         self._sets.clear()
 
+    def owned(self, slots: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return, for each slot, whether somebody owns it."""
+        inside = (slots >= 0) & (slots < self._size)
+        owned: NDArray[np.bool_] = inside & (self._owners[np.where(inside, slots, 0)] != _NOBODY)
+        return owned
+
     def of(self, tenant: str) -> VisibleSet:
         """Return what ``tenant`` sees; one without passages of its own sees the public ones."""
         number = self._numbers.get(tenant, _PUBLIC)

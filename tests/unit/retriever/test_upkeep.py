@@ -9,7 +9,7 @@ from services.retriever.upkeep import Chore, Condition, due_in, missing, next_ch
 from tests.unit.retriever.corpora import PLAN
 
 DENSE = PLAN.dense
-SETTLED = Condition(passages=500, changed_at=0.0, lexical_built_at=0.0)
+SETTLED = Condition(passages=500, changed_at=0.0)
 
 
 def test_nothing_changed_means_nothing_to_do_ever() -> None:
@@ -18,22 +18,13 @@ def test_nothing_changed_means_nothing_to_do_ever() -> None:
     assert missing(SETTLED, DENSE) is None
 
 
-def test_words_are_rebuilt_soon_after_a_change_although_changes_go_on() -> None:
-    state = SETTLED.changed(501, now=100.0)
-    for step in range(1, 5):
-        state = state.changed(501 + step, now=100.0 + step / 50)
+def test_words_are_indexed_whole_once_and_never_because_of_a_change() -> None:
+    unindexed = replace(SETTLED, lexical_missing=True)
+    changed = SETTLED.changed(501, now=100.0)
 
-    assert next_chore(state, DENSE, now=100.05) is None
-    assert next_chore(state, DENSE, now=100.11) is Chore.LEXICAL
-    assert due_in(state, DENSE, now=100.0) == pytest.approx(0.1)
-    assert missing(state, DENSE) is Chore.LEXICAL
-
-
-def test_a_slow_rebuild_rests_three_times_as_long_as_it_took() -> None:
-    state = replace(SETTLED, lexical_took_s=2.0, lexical_built_at=100.0).changed(600, now=101.0)
-
-    assert next_chore(state, DENSE, now=105.9) is None
-    assert next_chore(state, DENSE, now=106.1) is Chore.LEXICAL
+    assert next_chore(unindexed, DENSE, now=0.0) is missing(unindexed, DENSE) is Chore.LEXICAL
+    assert due_in(unindexed, DENSE, now=0.0) == 0.0
+    assert next_chore(changed, DENSE, now=1e6) is missing(changed, DENSE) is None
 
 
 @pytest.mark.parametrize(
@@ -81,9 +72,9 @@ def test_a_slow_snapshot_of_a_busy_collection_is_rare() -> None:
 
 
 def test_words_come_before_ivf_and_ivf_before_snapshots() -> None:
-    state = SETTLED.changed(20_000, now=0.0)
+    state = replace(SETTLED.changed(20_000, now=0.0), lexical_missing=True)
 
     assert next_chore(state, DENSE, now=100.0) is Chore.LEXICAL
-    worded = replace(state, lexical_stale_since=None)
-    assert next_chore(worded, DENSE, now=100.0) is Chore.IVF
-    assert next_chore(replace(worded, nlist=141), DENSE, now=100.0) is Chore.SNAPSHOT
+    assert next_chore(replace(state, lexical_missing=False), DENSE, now=100.0) is Chore.IVF
+    listed = replace(state, lexical_missing=False, nlist=141)
+    assert next_chore(listed, DENSE, now=100.0) is Chore.SNAPSHOT
