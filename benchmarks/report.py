@@ -62,8 +62,13 @@ def show(report: Report, to: Path | None) -> None:
     """Print a report and, when ``to`` is given, write it there as JSON."""
     print(f"\n{text(report)}")
     if to is not None:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        to.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+        save(report, to)
+
+
+def save(report: Report, to: Path) -> None:
+    """Write a report as JSON."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    to.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
 
 
 def read(path: Path) -> Report:

@@ -21,7 +21,6 @@ from trimtab.contracts.tensor import Matrix
 COLLECTION = "synthetic"
 COMPONENT = "synthetic@1"
 DIMENSION = 384
-NAMESPACE = f"single_vector.synthetic.{DIMENSION}.v1"
 TOKEN_DIMENSION = 128
 
 _WORDS_PER_PASSAGE = 40
@@ -32,27 +31,35 @@ _NOISE = 0.75
 _CHUNK = 4096
 
 
+def namespace_of(dimension: int) -> str:
+    """Return the space of synthetic vectors of a dimension."""
+    return f"single_vector.synthetic.{dimension}.v1"
+
+
+NAMESPACE = namespace_of(DIMENSION)
+
+
 @dataclass(frozen=True, slots=True)
 class Synthetic:
     """A collection and queries for it."""
 
     vectors: NDArray[np.float32]
-    """(passages, 384) unit rows."""
+    """(passages, dimension) unit rows."""
     queries: NDArray[np.float32]
-    """(queries, 384) unit rows, from the same clusters; none is a passage."""
+    """(queries, dimension) unit rows, from the same clusters; none is a passage."""
     questions: list[str]
     """Words of each query."""
     query_tokens: list[TokenVectors]
     """Token vectors of each query."""
 
 
-def make(passages: int, queries: int, seed: int = 0) -> Synthetic:
+def make(passages: int, queries: int, seed: int = 0, dimension: int = DIMENSION) -> Synthetic:
     """Return a collection; the same numbers give the same one."""
     rng = np.random.default_rng(seed)
-    centres = _unit(rng.standard_normal((max(16, round(passages**0.5)), DIMENSION)))
+    centres = _unit(rng.standard_normal((max(16, round(passages**0.5)), dimension)))
     weights = np.arange(1, len(centres) + 1, dtype=np.float64) ** -0.6
     shares: NDArray[np.float64] = weights / weights.sum()
-    vectors = np.empty((passages, DIMENSION), dtype=np.float32)
+    vectors = np.empty((passages, dimension), dtype=np.float32)
     for start in range(0, passages, _CHUNK):
         stop = min(start + _CHUNK, passages)
         vectors[start:stop] = _around(rng, centres, shares, stop - start)
@@ -76,8 +83,10 @@ def load(
     state.mkdir(parents=True, exist_ok=True)
     store = Store(state / FILE)
     store.begin_stream(stream)
-    dimension = TOKEN_DIMENSION if tokens else 0
-    row = store.add_collection(COLLECTION, NAMESPACE, COMPONENT, DIMENSION, dimension)
+    dimension = int(vectors.shape[1])
+    token_dimension = TOKEN_DIMENSION if tokens else 0
+    namespace = namespace_of(dimension)
+    row = store.add_collection(COLLECTION, namespace, COMPONENT, dimension, token_dimension)
     rng = np.random.default_rng(seed)
     for start in range(0, len(vectors), _CHUNK):
         store.load(row, list(_passages(rng, vectors[start : start + _CHUNK], start, tokens)))
@@ -116,8 +125,9 @@ def _around(
     count: int,
 ) -> NDArray[np.float32]:
     picked = centres[rng.choice(len(centres), count, p=shares)]
-    noise = rng.standard_normal((count, DIMENSION), dtype=np.float32)
-    return _unit(picked + _NOISE * noise / np.float32(DIMENSION**0.5))
+    dimension = centres.shape[1]
+    noise = rng.standard_normal((count, dimension), dtype=np.float32)
+    return _unit(picked + _NOISE * noise / np.float32(dimension**0.5))
 
 
 def _words(rng: np.random.Generator, count: int) -> str:
