@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import nats.errors
 import pytest
@@ -15,12 +16,14 @@ from services.controller.app import build as build_controller
 from services.controller.settings import ControllerSettings
 from services.retriever.feed import Feed
 from tests.architecture.tree import ROOT, SERVICES
+from tests.contracts.examples import examples
 from tests.integration.guarded_server import GuardedServer, guarded_server
 from tests.workers import running
 from trimtab.artifacts.manifest import write_manifest
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.bus.caller import Caller
 from trimtab.bus.connection import connect
+from trimtab.bus.explanations import Explanations
 from trimtab.bus.local_server import binary
 from trimtab.bus.server import Endpoint
 from trimtab.bus.streams import docs_stream, ensure
@@ -28,6 +31,7 @@ from trimtab.client import Client
 from trimtab.contracts import subjects
 from trimtab.contracts.documents import Rejected
 from trimtab.contracts.errors import BusUnavailable, InvalidMessage
+from trimtab.contracts.explain import Explanation
 from trimtab.contracts.headers import RequestContext, now_ms
 from trimtab.contracts.samples import HealthRequest
 from trimtab.control.feed import ControlFeed
@@ -213,6 +217,23 @@ async def test_the_gateway_writes_passages_and_the_retriever_reads_them(
         assert gateway.refused + retriever.refused == []
 
 
+async def test_the_gateway_keeps_explanations_that_the_operator_reads(
+    guarded: GuardedServer,
+) -> None:
+    explanation = cast("Explanation", examples()["Explanation"])
+
+    async with guarded.connected("gateway") as gateway, guarded.connected("operator") as operator:
+        explanations = Explanations(gateway.connection)
+        await explanations.open()
+        await explanations.store(explanation)
+        found = await Client(operator.connection).explanation(
+            explanation.request_id, tenant=explanation.tenant
+        )
+
+        assert found == explanation
+        assert gateway.refused + operator.refused == []
+
+
 async def test_the_operator_can_ask_what_the_doctor_asks(guarded: GuardedServer) -> None:
     async with guarded.connected("gateway") as gateway, guarded.connected("encoder") as encoder:
         await ensure(gateway.connection.jetstream(), docs_stream())
@@ -294,6 +315,11 @@ _PUBLISH = [
     ("producer", subjects.PROBE_SEARCH),
     ("producer", subjects.PROBE_MAP),
     ("producer", subjects.document("stdlib", "ab12")),
+    ("producer", f"$JS.API.STREAM.MSG.GET.{subjects.EXPLAIN_STREAM}"),
+    ("producer", subjects.explanation("ab12")),
+    ("gateway", f"$JS.API.STREAM.MSG.GET.{subjects.EXPLAIN_STREAM}"),
+    ("operator", subjects.explanation("ab12")),
+    ("retriever", subjects.explanation("ab12")),
     ("operator", subjects.HEARTBEAT),
     ("operator", subjects.mapping("x@1")),
     ("operator", subjects.document("stdlib", "ab12")),
@@ -302,6 +328,7 @@ _PUBLISH = [
         for role in (*SERVICES, "producer", "operator")
         for verb, stream in (
             ("DELETE", subjects.DOCS_STREAM),
+            ("DELETE", subjects.EXPLAIN_STREAM),
             ("DELETE", f"KV_{subjects.CONTROL_BUCKET}"),
             ("UPDATE", f"KV_{subjects.CONTROL_BUCKET}"),
             ("MSG.DELETE", subjects.DOCS_STREAM),
