@@ -14,6 +14,9 @@ from services.retriever.index import use_one_thread
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_FAR = 8
+"""Calls of a vector database that are under way at once."""
+
 
 class Lanes:
     """One thread per kind of work; each keeps its native code to itself."""
@@ -24,6 +27,7 @@ class Lanes:
         self._build = _thread("build")
         self._words = _thread("words")
         self._model = _thread("model")
+        self._far = ThreadPoolExecutor(_FAR, thread_name_prefix="far")
 
     async def search(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run what reads or changes a collection."""
@@ -45,9 +49,13 @@ class Lanes:
         """Run a query model: a large one must not hold up the searches of those who want none."""
         return await _run(self._model, work, *args, **kwargs)
 
+    async def far(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Ask a vector database: it may be slow or away, and only those who ask it wait for it."""
+        return await _run(self._far, work, *args, **kwargs)
+
     def close(self) -> None:
         """Wait for what runs and end the threads."""
-        for thread in (self._search, self._store, self._build, self._words, self._model):
+        for thread in (self._search, self._store, self._build, self._words, self._model, self._far):
             thread.shutdown(wait=True)
 
 
