@@ -1,4 +1,4 @@
-"""Wiring of the retriever: its state folder, its components, the stream it follows, three endpoints each."""
+"""Wiring of the retriever: its state folder, its components, the stream it follows, four endpoints each."""
 
 import asyncio
 import sys
@@ -18,6 +18,8 @@ from trimtab.artifacts.store import provide
 from trimtab.bus.server import Endpoint, Handler
 from trimtab.bus.streams import docs_stream, ensure
 from trimtab.contracts import subjects
+from trimtab.contracts.documents import FindPassages, FoundPassages
+from trimtab.contracts.errors import NotReady
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.inspect import InspectReply, InspectRequest
 from trimtab.contracts.retrieve import RetrieveReply, RetrieveRequest, ScoreReply, ScoreRequest
@@ -29,6 +31,7 @@ from trimtab.worker.settings import DeploymentSettings
 _RETRIEVE = "retrieve"
 _SCORE = "score"
 _INSPECT = "inspect"
+_PASSAGES = "passages"
 _SWITCH_S = 0.0005
 """A thread in pure Python (tokenising an ingest) gives way to a search after that, not after 5 ms."""
 
@@ -130,9 +133,11 @@ def _serve(worker: Worker, catalogue: Catalogue, manifest: Manifest) -> None:
     retrieve = _retrieve_handler(worker, catalogue, component)
     score = _score_handler(catalogue, component)
     inspect = _inspect_handler(catalogue, component)
+    find = _find_handler(catalogue, component)
     for endpoint in (
         Endpoint(_RETRIEVE, subjects.retrieve(component), RetrieveRequest, retrieve, component),
         Endpoint(_SCORE, subjects.score(component), ScoreRequest, score, component),
+        Endpoint(_PASSAGES, subjects.passages(component), FindPassages, find, component),
         Endpoint(
             _INSPECT,
             subjects.inspect(component),
@@ -167,6 +172,17 @@ def _score_handler(catalogue: Catalogue, component: str) -> Handler:
         return await catalogue.score(component, request)
 
     return score
+
+
+def _find_handler(catalogue: Catalogue, component: str) -> Handler:
+    async def find(request: FindPassages, context: RequestContext) -> FoundPassages:
+        try:
+            async with asyncio.timeout(context.remaining_ms() / 1000):
+                return await catalogue.find(component, request, context.tenant)
+        except TimeoutError:
+            raise NotReady(f"the index as of stream sequence {request.sequence}") from None
+
+    return find
 
 
 def _inspect_handler(catalogue: Catalogue, component: str) -> Handler:

@@ -18,9 +18,9 @@ from services.retriever import golden, loading, snapshot, upkeep
 from services.retriever.collection import Collection
 from services.retriever.dense import DenseIndex, Slots
 from services.retriever.edition import Edition
-from services.retriever.index import nlist_for
 from services.retriever.ivf import train_ivf
 from services.retriever.lanes import Lanes
+from services.retriever.plan import nlist_for
 from services.retriever.snapshot import Header, SnapshotRefused
 from services.retriever.store import Store
 from services.retriever.upkeep import Chore, Condition
@@ -190,9 +190,9 @@ class Caretaker:
     async def _fill(self, lists: DenseIndex, edition: Edition, slots: Slots) -> None:
         """Add what is at ``slots``, and ask for some of it before anybody else may."""
         step = max(1, len(slots) // golden.QUERIES)
-        for part in np.array_split(slots, math.ceil(len(slots) / _TRAIN_CHUNK)):
-            vectors = await self._lanes.search(edition.collection.vectors, part)
-            await self._lanes.build(lists.extend, vectors, part)
+        for part in np.array_split(slots, max(1, math.ceil(len(slots) / _TRAIN_CHUNK))):
+            present, vectors = await self._lanes.search(edition.collection.held, part)
+            await self._lanes.build(lists.extend, vectors, present)
             nprobe = edition.plan.dense.nprobe
             if not await self._lanes.build(golden.finds_itself, lists, vectors[::step], nprobe):
                 raise WrongIndex(edition.collection.row.name)

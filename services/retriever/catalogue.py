@@ -9,12 +9,14 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from services.retriever import inspection, loading
 from services.retriever.caretaker import Caretaker
-from services.retriever.collection import Change, Collection
+from services.retriever.collection import Collection
 from services.retriever.edition import Edition
 from services.retriever.feed import FeedMessage
-from services.retriever.intake import Intake
+from services.retriever.intake import Intake, Taken
 from services.retriever.lanes import Lanes
 from services.retriever.plan import Plan
 from services.retriever.querymodel_choice import OWN, QueryModels, wants_model
@@ -24,6 +26,7 @@ from services.retriever.search import Retrieved, retrieve
 from services.retriever.store import FILE, CollectionRow, Store
 from services.retriever.terms import english_stemmer
 from services.retriever.wordcare import WordCare
+from trimtab.contracts.documents import MAX_FOUND, FindPassages, FoundPassages
 from trimtab.contracts.errors import UnknownCollection
 from trimtab.contracts.inspect import InspectReply, InspectRequest
 from trimtab.contracts.retrieve import RetrieveRequest, ScoreReply, ScoreRequest
@@ -72,6 +75,7 @@ class Catalogue:
         """Identity of the stream that the store holds; empty before the first."""
         self.refused = 0
         """Messages of the stream that could not become passages."""
+        self._moved = asyncio.Event()
 
     async def load(self) -> None:
         """Load every collection from the disk."""
@@ -114,9 +118,11 @@ class Catalogue:
         """Make a batch durable, then searchable; it may hold what was applied before."""
         async with self._changing:
             taken = await self._lanes.store(self._intake.take, batch)
-            for name, changes in taken.changes.items():
-                await self._put(taken.rows[name], changes, taken.sequence)
+            for row in taken.rows.values():
+                await self._change(row, taken)
             self.sequence = taken.sequence
+            self._moved.set()
+            self._moved = asyncio.Event()
         for refusal, count in taken.refused.items():
             self.refused += count
             self._log.warning("passages_refused", reason=refusal.value, count=count)
@@ -161,6 +167,20 @@ class Catalogue:
         )
         return choice.told(found)
 
+    async def find(self, component: str, request: FindPassages, tenant: str) -> FoundPassages:
+        """Return which passages ``tenant`` itself has of some articles, once the asked sequence is applied.
+
+        Raises:
+            UnknownCollection: nothing was ever ingested under this name.
+        """
+        while self.sequence < request.sequence:
+            await self._moved.wait()
+        row = self.get(component, request.collection).collection.row
+        ids = await self._lanes.store(
+            self._store.ids_of, row, request.articles, tenant, MAX_FOUND + 1
+        )
+        return FoundPassages(ids=ids[:MAX_FOUND], more=len(ids) > MAX_FOUND)
+
     async def score(self, component: str, request: ScoreRequest) -> ScoreReply:
         """Score loose texts in the search thread; raises what :func:`scoring.score` does."""
         return await self._lanes.search(score, request, self._plans[component], self._stem)
@@ -182,16 +202,20 @@ class Catalogue:
         self._lanes.close()
         self._store.close()
 
-    async def _put(self, row: CollectionRow, changes: list[Change], sequence: int) -> None:
+    async def _change(self, row: CollectionRow, taken: Taken) -> None:
         collection = self._collections.get(row.name)
         if collection is None:
             collection = loading.searched(self._store, row)
             for component in self._plans:
                 await self._edition(collection, component)
         collection.row = row
+        removed, changes = taken.removed.get(row.name, ()), taken.changes.get(row.name, [])
+        for start in range(0, len(removed), _APPLY_CHUNK):
+            slots = np.array(removed[start : start + _APPLY_CHUNK], dtype=np.int64)
+            await self._lanes.search(collection.remove, slots, taken.sequence)
         for start in range(0, len(changes), _APPLY_CHUNK):
             part = changes[start : start + _APPLY_CHUNK]
-            await self._lanes.search(collection.apply, part, sequence)
+            await self._lanes.search(collection.apply, part, taken.sequence)
         self._collections = {**self._collections, row.name: collection}
         self.caretaker.changed(collection)
         self._words.changed()

@@ -29,7 +29,7 @@ class Follows(Protocol):
     """What must hear of every changed vector: an edition."""
 
     def follow(self, slots: Slots) -> None:
-        """Take over the vectors that the collection now holds at ``slots``."""
+        """Take over the vectors that the collection now holds at ``slots``; none of a removed passage."""
 
     def reword(self, slots: Slots) -> None:
         """Take over the words that the collection now holds at ``slots``; none of a removed passage."""
@@ -122,16 +122,34 @@ class Collection:
             return
         slots = np.array([change.stored.slot for change in changes], dtype=np.int64)
         self._flat.put(slots, np.stack([change.stored.vector for change in changes]))
-        for follower in self._followers:
-            follower.follow(slots)
         self._hits.forget(slots.tolist())
         self._visibility.put(slots, [change.stored.hit.tenant for change in changes])
+        for follower in self._followers:
+            follower.follow(slots)
         self._reserve(int(slots.max()) + 1)
         for change in changes:
             slot = change.stored.slot
             self.token_bytes += len(change.stored.tokens) - len(self._tokens[slot])
             self._tokens[slot] = change.stored.tokens
             self._documents[slot] = self._new_term_ids(change.terms)
+        self.generation += 1
+        for follower in self._followers:
+            follower.reword(slots)
+
+    def remove(self, slots: Slots, sequence: int) -> None:
+        """Forget the passages at ``slots``: no search that begins after this finds anything of them."""
+        self.sequence = max(self.sequence, sequence)
+        slots = slots[self._visibility.owned(slots)]
+        if not len(slots):
+            return
+        self._visibility.remove(slots)
+        self._flat.remove(slots)
+        for follower in self._followers:
+            follower.follow(slots)
+        self._hits.forget(slots.tolist())
+        for slot in slots.tolist():
+            self.token_bytes -= len(self._tokens[slot])
+            self._tokens[slot], self._documents[slot] = b"", array("i")
         self.generation += 1
         for follower in self._followers:
             follower.reword(slots)
@@ -156,9 +174,24 @@ class Collection:
         """Return the token vectors at ``slots``, int8 of ``row.token_dimension`` columns."""
         return [self._tokens[slot] for slot in slots.tolist()]
 
-    def hits(self, slots: Slots) -> list[Hit]:
-        """Return the stored passages at ``slots``, in order."""
-        return self._hits.get(slots.tolist())
+    def held(self, slots: Slots) -> tuple[Slots, Vectors]:
+        """Return those of ``slots`` that hold a passage, and their vectors."""
+        present = self.present(slots)
+        return present, self._flat.vectors(present)
+
+    def present(self, slots: Slots) -> Slots:
+        """Return those of ``slots`` that hold a passage, in order."""
+        return slots[self._visibility.owned(slots)]
+
+    def hits(self, slots: Slots) -> tuple[Slots, list[Hit]]:
+        """Return the positions in ``slots`` of the passages that are stored, and these passages, in order.
+
+        One is missing when its removal is durable already and not yet applied here.
+        """
+        found = list(enumerate(self._hits.get(slots.tolist())))
+        there = [(position, hit) for position, hit in found if hit is not None]
+        positions = np.array([position for position, _ in there], dtype=np.int64)
+        return positions, [hit for _, hit in there]
 
     def term_ids(self, words: Sequence[str]) -> list[int]:
         """Return the ids of the terms that occur anywhere in the collection."""
@@ -166,7 +199,7 @@ class Collection:
 
     def words(self, slots: Slots) -> tuple[Slots, list[Terms]]:
         """Return those of ``slots`` that hold a passage, and the term ids of each."""
-        present = slots[self._visibility.owned(slots)]
+        present = self.present(slots)
         return present, [self._documents[slot] for slot in present.tolist()]
 
     def lexical_input(self) -> LexicalInput:
@@ -177,8 +210,9 @@ class Collection:
 
     def _scan(self, ids: Sequence[str], tenants: Sequence[str]) -> Slots:
         slots = self.slots
-        found = [hit.id in ids and hit.tenant in tenants for hit in self.hits(slots)]
-        return slots[np.array(found, dtype=np.bool_)]
+        positions, hits = self.hits(slots)
+        found = [hit.id in ids and hit.tenant in tenants for hit in hits]
+        return slots[positions[np.array(found, dtype=np.bool_)]]
 
     def _new_term_ids(self, found: Sequence[str]) -> Terms:
         ids = self._vocabulary

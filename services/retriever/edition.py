@@ -55,11 +55,13 @@ class Edition:
         return 0 if self.index is None else self.index.nlist
 
     def follow(self, slots: Slots) -> None:
-        """Take over the vectors that the collection now holds at ``slots``."""
+        """Take over the vectors that the collection now holds at ``slots``; none of a removed passage."""
         if self._changed_since is not None:
             self._changed_since.update(slots.tolist())
         if self.index is not None:
-            self.index.replace(self.collection.vectors(slots), slots)
+            present = self.collection.present(slots)
+            self.index.remove(np.setdiff1d(slots, present))
+            self.index.replace(self.collection.vectors(present), present)
             self.imbalance = self.index.imbalance
 
     def nearest(self, query: Vectors, limit: int, visible: VisibleSet, nprobe: int) -> Nearest:
@@ -131,12 +133,12 @@ class Edition:
     def adopt_index(self, index: DenseIndex, also: Slots | None = None) -> None:
         """Let ``index`` answer from now on, caught up with what changed since :meth:`begin_index`.
 
-        ``also``: further slots whose vectors may differ from those of the index, known to be stored;
+        ``also``: further slots whose vectors may differ from those of the index, or were removed since;
         those that the collection does not hold yet follow when it does.
         """
         changed = self._changed_since or set()
         if also is not None:
-            changed = changed | set(also[also < self.collection.entries].tolist())
+            changed = changed | set(also.tolist())
         self._changed_since = None
         self.index = index
         self.follow(np.array(sorted(changed), dtype=np.int64))

@@ -19,7 +19,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from trimtab.contracts import subjects
+from trimtab.contracts import headers, subjects
+from trimtab.contracts.documents import Entry
 from trimtab.telemetry.logs import Logger
 
 BATCH = 256
@@ -47,6 +48,8 @@ class FeedMessage:
     """Stream sequence."""
     data: bytes
     """Body."""
+    entry: str = Entry.PASSAGE
+    """What the body is; one of :class:`Entry`, or something that only a newer version knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +234,8 @@ class _Pull:
             self._lost = True
             return
         self.behind = message.metadata.num_pending
-        batch.append(FeedMessage(message.metadata.sequence.stream, message.data))
+        entry = (message.headers or {}).get(headers.ENTRY, Entry.PASSAGE)
+        batch.append(FeedMessage(message.metadata.sequence.stream, message.data, entry))
 
 
 def _kind(message: Msg) -> _Kind:

@@ -7,7 +7,8 @@ from trimtab.contracts.retrieve import Hit
 CAPACITY_CHARS = 16_000_000
 """Text kept per collection: the shipped corpus whole, of larger ones what is asked for."""
 
-ReadHits = Callable[[Sequence[int]], list[Hit]]
+ReadHits = Callable[[Sequence[int]], Sequence[Hit | None]]
+"""``read(slots) -> hits``, in order; None for a passage that was just removed."""
 
 
 class HitCache:
@@ -19,18 +20,19 @@ class HitCache:
         self._hits: dict[int, Hit] = {}
         self._chars = 0
 
-    def get(self, slots: Sequence[int]) -> list[Hit]:
-        """Return the passage at each slot, in order."""
+    def get(self, slots: Sequence[int]) -> list[Hit | None]:
+        """Return the passage at each slot, in order; None where there is none any more."""
         kept = self._hits
         missing = [slot for slot in slots if slot not in kept]
         found = dict(zip(missing, self._read(missing), strict=True)) if missing else {}
         hits = [kept[slot] if slot in kept else found[slot] for slot in slots]
         for slot, hit in found.items():
-            self._keep(slot, hit)
+            if hit is not None:
+                self._keep(slot, hit)
         return hits
 
     def forget(self, slots: Sequence[int]) -> None:
-        """Drop passages that were replaced."""
+        """Drop passages that were replaced or removed."""
         for slot in slots:
             self._drop(slot)
 

@@ -120,9 +120,10 @@ def _sample(
     picked: NDArray[np.int64] = np.sort(
         np.random.default_rng(request.seed).permutation(visible)[:size]
     )
+    positions, hits = collection.hits(picked)
     return StoredSample(
-        ids=[hit.id for hit in collection.hits(picked)],
-        vectors=Matrix.of(collection.vectors(picked)),
+        ids=[hit.id for hit in hits],
+        vectors=Matrix.of(collection.vectors(picked[positions])),
     )
 
 

@@ -4,17 +4,20 @@ Runs in the store thread; what it returns is applied to the collections in the s
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from services.retriever.collection import Change
 from services.retriever.feed import FeedMessage
-from services.retriever.passage import Passage, Refusal, RefusedPassage, from_message
+from services.retriever.passage import Passage, Refusal, RefusedPassage, Removal, from_message
 from services.retriever.store import CollectionRow, Store
 from services.retriever.terms import english_stemmer
-from trimtab.contracts.documents import IndexedPassage
+from trimtab.contracts.documents import CollectionRecord, Entry, IndexedPassage, RemovedPassage
 from trimtab.contracts.errors import InvalidMessage
 from trimtab.contracts.message import decode
+
+Admitted = tuple[CollectionRow, Passage | Removal]
+"""A change and the collection it belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,10 @@ class Taken:
     """Last stream sequence of the batch, now durable."""
     changes: dict[str, list[Change]]
     """By collection; without passages that were already stored."""
+    removed: dict[str, list[int]]
+    """Slots whose passage is gone, by collection; none of them stands in ``changes``."""
     rows: dict[str, CollectionRow]
-    """Of every collection that the batch touched."""
+    """Of every collection that the batch changed or began."""
     refused: Counter[Refusal]
     """Messages that cannot become passages: skipped, for nobody waits for a reply."""
 
@@ -49,31 +54,72 @@ class Intake:
         self._rows = {}
 
     def take(self, batch: Sequence[FeedMessage]) -> Taken:
-        """Store a batch; taking the same one again changes nothing."""
-        refused: Counter[Refusal] = Counter()
-        admitted = list(self._admitted(batch, refused))
-        stored = self.store.apply(admitted, batch[-1].sequence)
-        changes = {
-            name: [Change.of(each, self._stem) for each in changed]
-            for name, changed in stored.items()
-        }
-        rows = {name: self._rows[name] for name in changes}
-        return Taken(batch[-1].sequence, changes, rows, refused)
+        """Store a batch; taking the same one again changes nothing.
 
-    def _admitted(
-        self, batch: Sequence[FeedMessage], refused: Counter[Refusal]
-    ) -> Iterator[tuple[CollectionRow, Passage]]:
-        for message in batch:
-            try:
-                passage = from_message(decode(IndexedPassage, message.data), message.sequence)
-                yield self._row_for(passage), passage
-            except InvalidMessage:
-                refused[Refusal.UNREADABLE] += 1
-            except RefusedPassage as problem:
-                refused[problem.refusal] += 1
+        What the store holds already is passed over: an old passage would come back after its removal.
+        """
+        known, refused = self.store.read_sequence(), Counter[Refusal]()
+        begun = set(self._rows)
+        admitted = [
+            change
+            for message in batch
+            if message.sequence > known
+            for change in self._admitted(message, refused)
+        ]
+        sequence = max(known, batch[-1].sequence)
+        applied = self.store.apply(admitted, sequence)
+        changes = {
+            name: [Change.of(each, self._stem) for each in of.changed.values()]
+            for name, of in applied.items()
+        }
+        removed = {name: sorted(of.removed) for name, of in applied.items()}
+        touched = [name for name in self._rows if name in applied or name not in begun]
+        rows = {name: self._rows[name] for name in touched}
+        return Taken(sequence, changes, removed, rows, refused)
+
+    def _admitted(self, message: FeedMessage, refused: Counter[Refusal]) -> list[Admitted]:
+        """Return the change that a message asks for: none or one."""
+        try:
+            match message.entry:
+                case Entry.PASSAGE:
+                    return [self._passage(decode(IndexedPassage, message.data), message.sequence)]
+                case Entry.REMOVED:
+                    return self._removal(decode(RemovedPassage, message.data), message.sequence)
+                case Entry.COLLECTION:
+                    self._begin(decode(CollectionRecord, message.data))
+                case _:
+                    refused[Refusal.UNREADABLE] += 1
+        except InvalidMessage:
+            refused[Refusal.UNREADABLE] += 1
+        except RefusedPassage as problem:
+            refused[problem.refusal] += 1
+        return []
+
+    def _removal(self, message: RemovedPassage, sequence: int) -> list[Admitted]:
+        row = self._rows.get(message.collection)
+        if row is None:
+            return []
+        return [(row, Removal(sequence, message.collection, message.tenant, message.id))]
+
+    def _begin(self, record: CollectionRecord) -> None:
+        """Make a collection as its record says.
+
+        Raises:
+            RefusedPassage: it is there, and of another space or dimension.
+        """
+        row = self._rows.get(record.collection)
+        if row is None:
+            row = self._rows[record.collection] = self.store.add_collection(
+                record.collection, record.namespace, record.component, record.dimension, 0
+            )
+        _check(row, record.namespace, record.dimension)
+
+    def _passage(self, message: IndexedPassage, sequence: int) -> Admitted:
+        passage = from_message(message, sequence)
+        return self._row_for(passage), passage
 
     def _row_for(self, passage: Passage) -> CollectionRow:
-        """Return the passage's collection, made by its first passage.
+        """Return the passage's collection, made by its first passage when it has no record.
 
         Raises:
             RefusedPassage: the passage's space or dimensions are not the collection's.
@@ -88,12 +134,16 @@ class Intake:
                 len(passage.vector),
                 passage.token_dimension,
             )
-        if passage.namespace != row.namespace:
-            raise RefusedPassage(Refusal.NAMESPACE)
-        if len(passage.vector) != row.dimension:
-            raise RefusedPassage(Refusal.DIMENSION)
+        _check(row, passage.namespace, len(passage.vector))
         if passage.token_dimension and not row.token_dimension:
             row = self._rows[name] = self.store.set_token_dimension(row, passage.token_dimension)
         if passage.token_dimension not in (0, row.token_dimension):
             raise RefusedPassage(Refusal.TOKENS)
         return row
+
+
+def _check(row: CollectionRow, namespace: str, dimension: int) -> None:
+    if namespace != row.namespace:
+        raise RefusedPassage(Refusal.NAMESPACE)
+    if dimension != row.dimension:
+        raise RefusedPassage(Refusal.DIMENSION)

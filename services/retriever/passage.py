@@ -1,4 +1,4 @@
-"""A passage on its way from the stream into a collection: checked once, then trusted."""
+"""A passage on its way from the stream into a collection, or out of it: checked once, then trusted."""
 
 import math
 from dataclasses import dataclass
@@ -56,6 +56,20 @@ class Passage:
     """Token vectors, row-major int8; empty without."""
     token_dimension: int
     """Columns of the same; 0 without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What the stream said at one sequence of a passage that is gone."""
+
+    sequence: int
+    """Stream sequence of the message."""
+    collection: str
+    """Where it lived."""
+    tenant: str
+    """Its owner."""
+    id: str
+    """Unique within tenant and collection."""
 
 
 def searched_words(hit: Hit) -> str:

@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-VERSION = 1
+VERSION = 2
 """Raised when the tables change; an older file is set aside and the stream replayed."""
 
 _TABLES = """
@@ -14,13 +14,16 @@ CREATE TABLE collection (
 );
 CREATE TABLE passage (
     row INTEGER PRIMARY KEY, collection INTEGER NOT NULL, tenant TEXT NOT NULL, id TEXT NOT NULL,
-    sequence INTEGER NOT NULL, content_hash TEXT NOT NULL, hit BLOB NOT NULL
+    article TEXT NOT NULL, sequence INTEGER NOT NULL, content_hash TEXT NOT NULL, hit BLOB NOT NULL
 );
 CREATE UNIQUE INDEX passage_id ON passage (collection, tenant, id);
+CREATE INDEX passage_article ON passage (collection, tenant, article);
 CREATE INDEX passage_sequence ON passage (collection, sequence);
+CREATE TABLE removed (row INTEGER PRIMARY KEY, sequence INTEGER NOT NULL);
 CREATE TABLE vectors (row INTEGER PRIMARY KEY, vector BLOB NOT NULL, tokens BLOB NOT NULL);
 """
-"""Vectors stand apart, so that reading 50 texts does not drag 650 KB of token vectors along."""
+"""Vectors stand apart, so that reading 50 texts does not drag 650 KB of token vectors along. ``removed`` holds the
+rows that are free, and the stream sequence at which each became so."""
 
 
 class UnusableStore(Exception):

@@ -18,7 +18,7 @@ from services.retriever.fusion import best_first, fuse
 from services.retriever.signals import late_interaction, signals
 from services.retriever.terms import Stem, terms
 from services.retriever.visibility import VisibleSet
-from trimtab.contracts.errors import UnknownNamespace
+from trimtab.contracts.errors import NamespaceMismatch
 from trimtab.contracts.retrieve import (
     PUBLIC_TENANT,
     Hit,
@@ -103,14 +103,15 @@ def retrieve(
     """Answer one request for ``tenant``; the passages of a reply stay below ``reply_bytes``.
 
     Raises:
-        UnknownNamespace: the vector is of another space than the collection's.
+        NamespaceMismatch: the vector is of another space than the collection's.
         DimensionMismatch: the vector or the token vectors are of another dimension.
         InvalidMessage: they are not what they should be.
         ForeignPassage: the visible set was wrong; never seen, always checked.
     """
     collection = edition.collection
     if request.namespace != collection.row.namespace:
-        raise UnknownNamespace(request.namespace, (collection.row.namespace,))
+        what = f"the query of collection {request.collection!r}"
+        raise NamespaceMismatch(what, request.namespace, collection.row.namespace)
     vector = query.unit_vector("query vector", request.vector, collection.row.dimension)
     query_tokens = query.one_text("query token vectors", request.tokens)
     session = query.session(request.session, collection.row.dimension)
@@ -120,8 +121,9 @@ def retrieve(
 
     clock = _Clock()
     pool = _candidates(edition, request, vector, visible, stem, clock)
+    positions, hits = collection.hits(pool.slots)
+    pool = pool.pick(positions)
     best_cosine = float(pool.cosine.max(initial=-1.0))
-    hits = collection.hits(pool.slots)
     _check_owners(hits, tenant)
     sendable = _sendable(hits, reply_bytes)
     trimmed = sendable < len(hits)

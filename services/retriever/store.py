@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.retriever import schema
-from services.retriever.passage import Passage
+from services.retriever.allotment import Allotment, row_of, slot_of, span_of
+from services.retriever.passage import Passage, Removal
 from services.retriever.schema import UnusableStore
 from trimtab.contracts.retrieve import Hit
 
 FILE = "passages.db"
-_SLOT_BITS = 40
 _UPSERT = """
-INSERT INTO passage (row, collection, tenant, id, sequence, content_hash, hit)
-VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (row) DO UPDATE SET sequence = excluded.sequence,
+INSERT INTO passage (row, collection, tenant, id, article, sequence, content_hash, hit)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (row) DO UPDATE SET article = excluded.article, sequence = excluded.sequence,
     content_hash = excluded.content_hash, hit = excluded.hit
 """
 
@@ -54,7 +54,7 @@ class StoredPassage:
     """A passage and its slot: its row number in every index of its collection."""
 
     slot: int
-    """>= 0; stays the same when the passage is replaced."""
+    """>= 0; stays the same when the passage is replaced, and is given to another one after its removal."""
     sequence: int
     """Stream sequence of its content."""
     hit: Hit
@@ -63,6 +63,16 @@ class StoredPassage:
     """(dimension,) of unit length."""
     tokens: bytes
     """Token vectors, row-major int8; empty without."""
+
+
+@dataclass(slots=True)
+class Applied:
+    """What a batch changed in one collection; no slot stands in both."""
+
+    changed: dict[int, StoredPassage] = field(default_factory=dict)
+    """Passages that are new or have new content, by slot."""
+    removed: set[int] = field(default_factory=set)
+    """Slots whose passage is gone."""
 
 
 class Store:
@@ -76,12 +86,12 @@ class Store:
         """
         self.path = path
         self._hits = msgspec.msgpack.Decoder(Hit)
-        self._next_slot: dict[int, int] = {}
         try:
             self._write = schema.connect(path)
             if schema.prepare(self._write, path.name):
                 self._set_meta("store", secrets.token_hex(8))
             self._read = schema.connect(path)
+            self._slots = Allotment(self._write)
         except sqlite3.DatabaseError as error:
             raise UnusableStore(f"{path.name}: {type(error).__name__}") from error
 
@@ -106,11 +116,11 @@ class Store:
     def begin_stream(self, identity: str) -> None:
         """Forget everything and start over at sequence 0 of the stream ``identity``."""
         with self._transaction():
-            for table in ("passage", "vectors", "collection", "meta"):
+            for table in ("passage", "vectors", "removed", "collection", "meta"):
                 self._write.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
             self._set_meta("store", secrets.token_hex(8))
             self._set_meta("stream", identity)
-        self._next_slot.clear()
+        self._slots.forget()
 
     def collections(self) -> list[CollectionRow]:
         """Return every collection, by name."""
@@ -142,21 +152,24 @@ class Store:
         return replace(collection, token_dimension=dimension)
 
     def apply(
-        self, changes: Iterable[tuple[CollectionRow, Passage]], sequence: int
-    ) -> dict[str, list[StoredPassage]]:
-        """Write one batch and its last sequence in one transaction.
+        self, changes: Iterable[tuple[CollectionRow, Passage | Removal]], sequence: int
+    ) -> dict[str, Applied]:
+        """Write one batch and its last sequence in one transaction; the batch before is in the indexes by now.
 
-        Returns what changed, by collection; passages whose content hash is already stored are left out.
-        A passage that comes twice is returned once, with its last content.
+        Returns what changed, by collection: neither passages whose content hash is already stored nor
+        removals of what is not there. A passage that comes twice counts once, as it is at the end.
         """
-        changed: dict[str, dict[int, StoredPassage]] = {}
+        applied: dict[str, Applied] = {}
+        self._slots.begin()
         with self._transaction():
-            for collection, passage in changes:
-                stored = self._put(collection, passage)
-                if stored is not None:
-                    changed.setdefault(collection.name, {})[stored.slot] = stored
+            for collection, change in changes:
+                of = applied.setdefault(collection.name, Applied())
+                if isinstance(change, Passage):
+                    self._put(collection, change, of)
+                else:
+                    self._remove(collection, change, of)
             self._set_meta("sequence", str(sequence))
-        return {name: list(by_slot.values()) for name, by_slot in changed.items()}
+        return {name: of for name, of in applied.items() if of.changed or of.removed}
 
     def load(self, collection: CollectionRow, rows: Sequence[StoredPassage]) -> None:
         """Write many new passages at the slots given, without a stream: bulk loads of benchmarks.
@@ -168,7 +181,7 @@ class Store:
             for stored in rows:
                 self._insert(collection.number, stored, f"bulk-{stored.slot}")
             self._set_meta("store", secrets.token_hex(8))
-        self._next_slot.pop(collection.number, None)
+        self._slots.forget()
 
     def flush(self) -> None:
         """Make every commit survive a power cut: before an index file that builds on them is kept."""
@@ -186,11 +199,11 @@ class Store:
         cursor = self._write.execute(
             "SELECT p.row, p.sequence, p.hit, v.vector, v.tokens FROM passage p"
             " JOIN vectors v ON v.row = p.row WHERE p.row >= ? AND p.row < ? ORDER BY p.row",
-            (_row(collection.number, 0), _row(collection.number + 1, 0)),
+            span_of(collection.number),
         )
         for row, sequence, hit, vector, tokens in cursor:
             yield StoredPassage(
-                _slot(row),
+                slot_of(row),
                 sequence,
                 self._hits.decode(hit),
                 np.frombuffer(vector, dtype="<f4"),
@@ -198,20 +211,34 @@ class Store:
             )
 
     def changed_since(self, collection: CollectionRow, sequence: int) -> NDArray[np.int64]:
-        """Return the slots whose passages changed after a sequence, ascending."""
+        """Return the slots whose passages changed or were removed after a sequence, ascending."""
+        after = (*span_of(collection.number), sequence)
         cursor = self._write.execute(
-            "SELECT row FROM passage WHERE row >= ? AND row < ? AND sequence > ? ORDER BY row",
-            (_row(collection.number, 0), _row(collection.number + 1, 0), sequence),
+            "SELECT row FROM passage WHERE row >= ? AND row < ? AND sequence > ?"
+            " UNION SELECT row FROM removed WHERE row >= ? AND row < ? AND sequence > ? ORDER BY row",
+            (*after, *after),
         )
-        return np.array([_slot(row) for (row,) in cursor], dtype=np.int64)
+        return np.array([slot_of(row) for (row,) in cursor], dtype=np.int64)
 
-    def hits(self, collection: CollectionRow, slots: Sequence[int]) -> list[Hit]:
-        """Return what a search returns for each slot, in order; every slot must be stored."""
-        rows = [_row(collection.number, slot) for slot in slots]
+    def hits(self, collection: CollectionRow, slots: Sequence[int]) -> list[Hit | None]:
+        """Return what a search returns for each slot, in order; None for a passage that was just removed."""
+        rows = [row_of(collection.number, slot) for slot in slots]
         marks = ",".join("?" * len(rows))
         query = f"SELECT row, hit FROM passage WHERE row IN ({marks})"  # noqa: S608 - only marks
         found = dict(self._read.execute(query, rows))
-        return [self._hits.decode(found[row]) for row in rows]
+        return [self._hits.decode(found[row]) if row in found else None for row in rows]
+
+    def ids_of(
+        self, collection: CollectionRow, articles: Sequence[str], tenant: str, limit: int
+    ) -> list[str]:
+        """Return the ids of at most ``limit`` passages of these articles that ``tenant`` itself owns."""
+        marks = ",".join("?" * len(articles))
+        query = (
+            "SELECT id FROM passage WHERE collection = ? AND tenant = ?"  # noqa: S608 - only marks
+            f" AND article IN ({marks}) ORDER BY id LIMIT ?"
+        )
+        cursor = self._write.execute(query, (collection.number, tenant, *articles, limit))
+        return [str(name) for (name,) in cursor]
 
     def slots_of(
         self, collection: CollectionRow, ids: Sequence[str], tenants: Sequence[str]
@@ -223,41 +250,46 @@ class Store:
             f" ({owners}) AND id IN ({names}) ORDER BY row"
         )
         cursor = self._read.execute(query, (collection.number, *tenants, *ids))
-        return np.array([_slot(row) for (row,) in cursor], dtype=np.int64)
+        return np.array([slot_of(row) for (row,) in cursor], dtype=np.int64)
 
-    def _put(self, collection: CollectionRow, passage: Passage) -> StoredPassage | None:
-        found = self._write.execute(
-            "SELECT row, content_hash FROM passage WHERE collection = ? AND tenant = ? AND id = ?",
-            (collection.number, passage.hit.tenant, passage.hit.id),
-        ).fetchone()
+    def _put(self, collection: CollectionRow, passage: Passage, of: Applied) -> None:
+        found = self._find(collection, passage.hit.tenant, passage.hit.id)
         if found is not None and found[1] == passage.content_hash:
-            return None
-        slot = self._take_slot(collection.number) if found is None else _slot(found[0])
+            return
+        slot = self._slots.take(collection.number) if found is None else slot_of(found[0])
         stored = StoredPassage(slot, passage.sequence, passage.hit, passage.vector, passage.tokens)
         self._insert(collection.number, stored, passage.content_hash)
-        return stored
+        of.changed[slot] = stored
+
+    def _remove(self, collection: CollectionRow, removal: Removal, of: Applied) -> None:
+        found = self._find(collection, removal.tenant, removal.id)
+        if found is None:
+            return
+        row, slot = found[0], slot_of(found[0])
+        for table in ("passage", "vectors"):
+            self._write.execute(f"DELETE FROM {table} WHERE row = ?", (row,))  # noqa: S608 - our own names
+        self._slots.release(collection.number, slot, removal.sequence)
+        of.changed.pop(slot, None)
+        of.removed.add(slot)
+
+    def _find(self, collection: CollectionRow, tenant: str, name: str) -> tuple[int, str] | None:
+        found: tuple[int, str] | None = self._write.execute(
+            "SELECT row, content_hash FROM passage WHERE collection = ? AND tenant = ? AND id = ?",
+            (collection.number, tenant, name),
+        ).fetchone()
+        return found
 
     def _insert(self, number: int, stored: StoredPassage, content_hash: str) -> None:
-        row, hit = _row(number, stored.slot), stored.hit
+        row, hit = row_of(number, stored.slot), stored.hit
         encoded = msgspec.msgpack.encode(hit)
         self._write.execute(
-            _UPSERT, (row, number, hit.tenant, hit.id, stored.sequence, content_hash, encoded)
+            _UPSERT,
+            (row, number, hit.tenant, hit.id, hit.article, stored.sequence, content_hash, encoded),
         )
         self._write.execute(
             "INSERT OR REPLACE INTO vectors (row, vector, tokens) VALUES (?, ?, ?)",
             (row, stored.vector.astype("<f4").tobytes(), stored.tokens),
         )
-
-    def _take_slot(self, number: int) -> int:
-        slot = self._next_slot.get(number)
-        if slot is None:
-            last = self._write.execute(
-                "SELECT max(row) FROM passage WHERE row >= ? AND row < ?",
-                (_row(number, 0), _row(number + 1, 0)),
-            ).fetchone()[0]
-            slot = 0 if last is None else _slot(last) + 1
-        self._next_slot[number] = slot + 1
-        return slot
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -266,7 +298,7 @@ class Store:
             yield
         except BaseException:
             self._write.execute("ROLLBACK")
-            self._next_slot.clear()
+            self._slots.forget()
             raise
         self._write.execute("COMMIT")
 
@@ -276,11 +308,3 @@ class Store:
 
     def _set_meta(self, key: str, value: str) -> None:
         self._write.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
-
-
-def _row(number: int, slot: int) -> int:
-    return (number << _SLOT_BITS) | slot
-
-
-def _slot(row: int) -> int:
-    return row & ((1 << _SLOT_BITS) - 1)

@@ -85,7 +85,7 @@ def meaningless() -> Iterator[Wrong]:
 
     short = unit(1, DIMENSION - 1)
     yield Wrong(retriever, change(RETRIEVE, vector=short), 422, "DimensionMismatch")
-    yield Wrong(retriever, change(RETRIEVE, namespace="who.knows.v9"), 404, "UnknownNamespace")
+    yield Wrong(retriever, change(RETRIEVE, namespace="who.knows.v9"), 422, "NamespaceMismatch")
     yield Wrong(retriever, change(RETRIEVE, collection="nowhere"), 404, "UnknownCollection")
     yield Wrong(retriever, change(RETRIEVE, vector=_crooked(unit())), 422, "InvalidMessage")
     yield Wrong(retriever, change(RETRIEVE, vector=_nan()), 422, "InvalidMessage")

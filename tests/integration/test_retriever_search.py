@@ -123,7 +123,7 @@ async def test_requests_that_cannot_be_answered_get_typed_errors_and_the_worker_
 
         assert errors == [
             ("UnknownCollection", 404),
-            ("UnknownNamespace", 404),
+            ("NamespaceMismatch", 422),
             ("DimensionMismatch", 422),
             ("InvalidMessage", 422),
         ]

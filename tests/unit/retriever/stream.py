@@ -11,18 +11,25 @@ from nats.aio.client import Client as NatsClient
 from numpy.typing import NDArray
 
 from services.retriever.app import build
+from services.retriever.feed import FeedMessage
 from services.retriever.plan import FILE, SHIPPED, Plan
 from services.retriever.settings import RetrieverSettings
-from tests.unit.retriever.corpora import COMPONENT, NAMESPACE
+from tests.unit.retriever.corpora import COMPONENT, DIMENSION, NAMESPACE
 from tests.workers import deployment
 from trimtab.artifacts.manifest import write_manifest
 from trimtab.bus.caller import Answer, Caller
 from trimtab.bus.local_server import LocalServer
 from trimtab.bus.streams import docs_stream, ensure
 from trimtab.contracts import subjects
-from trimtab.contracts.documents import Document, IndexedPassage
+from trimtab.contracts.documents import (
+    CollectionRecord,
+    Document,
+    Entry,
+    IndexedPassage,
+    RemovedPassage,
+)
 from trimtab.contracts.encode import TokenVectors
-from trimtab.contracts.headers import RequestContext, now_ms
+from trimtab.contracts.headers import ENTRY, RequestContext, now_ms
 from trimtab.contracts.message import encode
 from trimtab.contracts.retrieve import RetrieveReply, RetrieveRequest
 from trimtab.contracts.tensor import Matrix
@@ -59,22 +66,66 @@ def message(
     )
 
 
-async def write(connection: NatsClient, passages: Sequence[IndexedPassage]) -> int:
-    """Write passages as the gateway does; return the last stream sequence."""
+def gone(name: str, *, tenant: str = "public", collection: str = "docs") -> RemovedPassage:
+    return RemovedPassage(collection=collection, tenant=tenant, id=name)
+
+
+def record(
+    *, collection: str = "docs", namespace: str = NAMESPACE, dimension: int = DIMENSION
+) -> CollectionRecord:
+    return CollectionRecord(
+        collection=collection, namespace=namespace, component=COMPONENT, dimension=dimension
+    )
+
+
+Entries = Sequence[IndexedPassage | RemovedPassage | CollectionRecord]
+
+
+async def write(connection: NatsClient, entries: Entries) -> int:
+    """Write passages, removals and records as the gateway does; return the last stream sequence."""
     js = connection.jetstream(timeout=10)
     await ensure(js, docs_stream())
     last = 0
-    for passage in passages:
-        key = hashlib.sha256(
-            f"{passage.document.tenant}\0{passage.document.id}".encode()
-        ).hexdigest()
+    for each in entries:
+        headers = {ENTRY: entry_of(each).value}
         ack = await js.publish(
-            subjects.document(passage.collection, key[:32]),
-            encode(passage),
-            stream=subjects.DOCS_STREAM,
+            _subject(each), encode(each), stream=subjects.DOCS_STREAM, headers=headers
         )
         last = ack.seq
     return last
+
+
+def entry_of(each: IndexedPassage | RemovedPassage | CollectionRecord) -> Entry:
+    match each:
+        case IndexedPassage():
+            return Entry.PASSAGE
+        case RemovedPassage():
+            return Entry.REMOVED
+        case CollectionRecord():
+            return Entry.COLLECTION
+
+
+def feed_messages(entries: Entries, start: int = 1) -> list[FeedMessage]:
+    """Return what the feed makes of the same, from a sequence on."""
+    return [
+        FeedMessage(start + number, encode(each), entry_of(each))
+        for number, each in enumerate(entries)
+    ]
+
+
+def _subject(each: IndexedPassage | RemovedPassage | CollectionRecord) -> str:
+    match each:
+        case IndexedPassage():
+            return _key(each.collection, each.document.tenant, each.document.id)
+        case RemovedPassage():
+            return _key(each.collection, each.tenant, each.id)
+        case CollectionRecord():
+            return subjects.collection_record(each.collection)
+
+
+def _key(collection: str, tenant: str, name: str) -> str:
+    digest = hashlib.sha256(f"{tenant}\0{name}".encode()).hexdigest()
+    return subjects.document(collection, digest[:32])
 
 
 async def ask(

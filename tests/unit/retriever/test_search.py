@@ -35,7 +35,7 @@ from tests.unit.retriever.corpora import (
     train,
     unit,
 )
-from trimtab.contracts.errors import DimensionMismatch, InvalidMessage, UnknownNamespace
+from trimtab.contracts.errors import DimensionMismatch, InvalidMessage, NamespaceMismatch
 from trimtab.contracts.retrieve import RetrieveRequest
 
 STEM = english_stemmer()
@@ -176,7 +176,7 @@ def test_a_vector_of_another_space_or_shape_is_a_typed_error() -> None:
     vectors = clustered(rng, 20, 4)
     edition, _ = build(vectors, with_tokens=True)
 
-    with pytest.raises(UnknownNamespace, match=r"single_vector\.test"):
+    with pytest.raises(NamespaceMismatch, match=r"single_vector\.test"):
         ask(edition, request(vectors[0], namespace="single_vector.other.16.v1"))
     with pytest.raises(DimensionMismatch, match="expected 16"):
         ask(edition, request(unit(rng, 1, 24)[0]))
