@@ -13,7 +13,7 @@ from services.controller.evaluations import Evaluations
 from services.controller.fleet import Fleet
 from services.controller.interlocks import Interlocks
 from services.controller.leadership import Leadership
-from services.controller.policy import TRIGGERS, Policy, load_policies
+from services.controller.policy import WATCHED_FILES, Policy, load_policies
 from services.controller.reconciler import Reconciler
 from services.controller.recorder import Recorder
 from services.controller.settings import ControllerSettings
@@ -35,7 +35,7 @@ from trimtab.contracts.samples import HealthRequest, Sample, StatusReply, Status
 from trimtab.control.execute import execute
 from trimtab.control.lease import Lease
 from trimtab.control.store import ControlStore
-from trimtab.telemetry.metrics import CONTROLLER_SAMPLES, CONTROLLER_WORKERS
+from trimtab.telemetry.metrics import CONTROLLER_SAMPLES, CONTROLLER_WORKERS, EVALUATION
 from trimtab.worker.service import Worker
 from trimtab.worker.settings import DeploymentSettings
 
@@ -159,6 +159,7 @@ class Controller:
         evaluation = _heard(message, Evaluation)
         if evaluation is not None:
             self._evaluations.hear(evaluation)
+            _show(evaluation)
 
     async def _status(self, _request: StatusRequest, _context: RequestContext) -> StatusReply:
         controls, now = self._worker.controls.required, time.time()
@@ -172,6 +173,7 @@ class Controller:
                 verdict=self._reconciler.verdict,
                 leader=self._leadership.lease.holder,
                 now=now,
+                watches=self._watchtower.watches,
             )
         )
 
@@ -200,6 +202,17 @@ def _heard(message: Msg, kind: type[Heard]) -> Heard | None:
         return None
 
 
+def _show(evaluation: Evaluation) -> None:
+    figures = {
+        "recall_at_5": evaluation.recall_at_5,
+        "recall_at_5_drop": evaluation.before - evaluation.recall_at_5,
+        "contain_at_50": evaluation.contain_at_50,
+    }
+    for figure, value in figures.items():
+        if value is not None:
+            EVALUATION.labels(evaluation.release, figure).set(value)
+
+
 def read_files(
     settings: ControllerSettings,
 ) -> tuple[Release, dict[str, Policy], tuple[Watch, ...]]:
@@ -213,9 +226,14 @@ def read_files(
         release = msgspec.json.decode(settings.first_release.read_bytes(), type=Release)
     except msgspec.DecodeError as error:
         raise InvalidMessage("Release", str(error)) from None
-    triggers = settings.policies / TRIGGERS
-    watches = parse_triggers(triggers.read_bytes(), TRIGGERS) if triggers.is_file() else ()
-    return release, load_policies(settings.policies), watches
+    files = [settings.policies / name for name in WATCHED_FILES]
+    watches = [
+        watch
+        for file in files
+        if file.is_file()
+        for watch in parse_triggers(file.read_bytes(), file.name, settings.profile)
+    ]
+    return release, load_policies(settings.policies), tuple(watches)
 
 
 def build(deployment: DeploymentSettings, settings: ControllerSettings) -> Worker:

@@ -13,8 +13,8 @@ from msgspec import Meta
 from trimtab.contracts.errors import InvalidCommand
 from trimtab.contracts.gates import Gate
 
-TRIGGERS = "rollback_triggers.yaml"
-"""The one file of the folder that is not a ramp policy."""
+WATCHED_FILES = ("rollback_triggers.yaml", "alerts.yaml")
+"""The files of the folder that are not ramp policies: what the watchtower watches, always."""
 
 _DROP = re.compile(r"^recall_at_5_drop\s*>\s*(\d+(?:\.\d+)?)%\Z")
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\Z")
@@ -165,7 +165,7 @@ def load_policies(folder: Path) -> dict[str, Policy]:
     """
     policies: dict[str, Policy] = {}
     for path in sorted(folder.glob("*.yaml")):
-        if path.name == TRIGGERS:
+        if path.name in WATCHED_FILES:
             continue
         policy = parse_policy(path.read_bytes(), path.name)
         if policy.name in policies:

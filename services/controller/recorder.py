@@ -89,6 +89,21 @@ class Recorder:
             )
         )
 
+    async def cleared(self, watch: Watch, revision: int, epoch: int) -> None:
+        """Record that what a trigger fired for is over, or not known any more."""
+        why = "inhibited" if watch.inhibited else f"{watch.condition.metric} = {watch.measured}"
+        await self._append(
+            Act(
+                actor=f"trigger:{watch.trigger.name}",
+                action=f"trigger:{watch.trigger.action}",
+                outcome="cleared",
+                reason=watch.trigger.condition,
+                revision=revision,
+                epoch=epoch,
+                evidence=(why,),
+            )
+        )
+
     async def sign_forever(self) -> None:
         """Sign the chain every minute; the signature goes to a file and to the log."""
         while True:

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from services.controller.triggers import Profile
 from trimtab.worker.settings import WorkerSettings
 
 _SHIPPED = Path(__file__).parent / "releases" / "base.json"
@@ -18,7 +19,9 @@ class ControllerSettings(WorkerSettings):
     first_release: Path = _SHIPPED
     """Release manifest written as the first control state; ignored once there is one."""
     policies: Path = Path(__file__).parents[2] / "deploy" / "policies"
-    """Folder of ramp policies and ``rollback_triggers.yaml``."""
+    """Folder of ramp policies, ``rollback_triggers.yaml`` and ``alerts.yaml``."""
+    profile: Profile = "cpu"
+    """What models run on: ``cpu`` or ``gpu``; alerts on latency differ."""
     window_s: int = Field(default=60, ge=5, le=3600)
     """Seconds of samples that the status is computed over."""
     forget_after_s: int = Field(default=60, ge=5, le=86_400)

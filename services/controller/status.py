@@ -9,9 +9,11 @@ import msgspec
 from services.controller.analysis import Finding, Verdict
 from services.controller.convergence import Acknowledgements, convergence, obedience
 from services.controller.policy import Policy
+from services.controller.triggers import Watch
 from trimtab.contracts.component import Release
 from trimtab.contracts.control import ACTIVE_PHASES, Canary, ControlState, Convergence
 from trimtab.contracts.samples import (
+    AlertStatus,
     GuardrailStatus,
     ReleaseStatus,
     RolloutStatus,
@@ -39,6 +41,8 @@ class Scene:
     """Who leads."""
     now: float
     """Unix seconds."""
+    watches: Sequence[Watch] = ()
+    """Triggers and alerts, as of the last look."""
 
 
 def status(scene: Scene) -> StatusReply:
@@ -56,6 +60,7 @@ def status(scene: Scene) -> StatusReply:
         rollout=_rollout(scene),
         switches=_switches(controls, scene.now),
         frozen=f"{state.freeze.actor}: {state.freeze.reason}" if state.freeze else "",
+        alerts=_alerts(scene.watches, scene.now),
     )
 
 
@@ -73,6 +78,24 @@ def describe_canary(state: ControlState) -> str:
     if canary is None:
         return ""
     return f"{canary.release} {canary.weight_bp / 100:g} % {canary.phase.value}"
+
+
+def _alerts(watches: Sequence[Watch], now: float) -> list[AlertStatus]:
+    """Return those that are not quiet, firing ones first."""
+    found = [
+        AlertStatus(
+            name=watch.trigger.name,
+            severity=watch.trigger.severity,
+            state=state,
+            condition=watch.trigger.condition,
+            measured=watch.measured,
+            since=watch.since,
+            notes=watch.trigger.notes,
+        )
+        for watch in watches
+        if watch.measured is not None and (state := watch.state(now)) != "quiet"
+    ]
+    return sorted(found, key=lambda alert: alert.state)
 
 
 def _obeying(worker: WorkerStatus, scene: Scene) -> WorkerStatus:

@@ -1,22 +1,20 @@
-"""Emergency triggers in the runbooks' own words: parsed, measured from samples, timed. Pure.
+"""Emergency triggers and alerts in the runbooks' own words: parsed and timed. Pure.
 
-A condition must hold without a break for its whole duration; a second without data breaks nothing
-and proves nothing: the clock goes on only on measured violations.
+A condition must hold without a break for its whole duration; a second without data, or with too little, breaks
+nothing and proves nothing. After a quarter of an hour of that nothing is known any more, and it starts anew.
 """
 
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from datasketches import kll_doubles_sketch
+from msgspec import Meta
 
-from services.controller.windows import bad_events
+from services.controller.readings import METRICS, Reading
 from trimtab.contracts.errors import InvalidCommand
-from trimtab.contracts.evaluation import Evaluation
-from trimtab.contracts.samples import EndpointSample, Readiness, Sample
 
 _CONDITION = re.compile(
     r"^(?P<metric>[a-z][a-z0-9_]*)\s*(?P<operator>>=|<=|==|>|<)\s*(?P<value>\d+(?:\.\d+)?)"
@@ -33,27 +31,43 @@ _UNITS = {"%": 0.01, "ms": 0.001, "s": 1.0, None: 1.0}
 _SPANS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 
 
+Profile = Literal["cpu", "gpu"]
+"""What models run on: thresholds of latency differ (runbook 2, SLO targets)."""
+
+FORGETS_S = 900.0
+"""Seconds without data after which a condition that held is not known to hold any more."""
+
+
 class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One entry of ``automated_triggers``."""
+    """One entry of ``automated_triggers`` or of ``alerts``."""
 
     name: str
     """What it is called in alerts and the audit."""
     condition: str
     """For example ``embedding_duration_p95 > 2s for 10 minutes``."""
-    severity: Literal["critical", "warning"]
-    """Who is woken."""
-    action: Literal["rollback", "alert"]
+    severity: Literal["critical", "warning", "info"]
+    """Who is woken: somebody, somebody in the morning, nobody."""
+    action: Literal["rollback", "alert"] = "alert"
     """What the controller does by itself."""
+    min_requests: Annotated[int, Meta(ge=1)] = 1
+    """Least requests that a measurement must rest on: of the last minute, else of the last ten."""
+    inhibited_by: Literal["", "rules_only"] = ""
+    """Order in force under which it says nothing, for it says what somebody wanted."""
+    profile: Literal["", "cpu", "gpu"] = ""
+    """Profile that it is for; empty: every one."""
     notes: str = ""
-    """For people."""
+    """For people: what it means and what to do first; the rest stands in ``docs/alerts.md``."""
     dashboard: str = ""
     """Where to look."""
+    expr: str = ""
+    """The same in PromQL, without its duration; empty where Prometheus knows nothing of it."""
 
 
 class TriggerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``rollback_triggers.yaml``."""
+    """``rollback_triggers.yaml`` and ``alerts.yaml``."""
 
-    automated_triggers: list[Trigger]
+    automated_triggers: list[Trigger] = []
+    alerts: list[Trigger] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +96,19 @@ class Watch:
     """Whether it has fired for this violation already."""
     measured: float | None = None
     """Last value seen."""
+    heard_at: float | None = None
+    """Unix seconds of that."""
+    inhibited: bool = False
+    """Whether an order in force keeps it silent."""
+
+    def state(self, now: float) -> Literal["quiet", "pending", "firing", "inhibited"]:
+        """Return how it stands at ``now``, unix seconds, whoever leads; inhibited only while it would complain."""
+        if self.inhibited:
+            violated = self.measured is not None and self.condition.violated_by(self.measured)
+            return "inhibited" if violated else "quiet"
+        if self.since is None:
+            return "quiet"
+        return "firing" if now - self.since >= self.condition.for_s else "pending"
 
 
 def parse_condition(text: str) -> Condition:
@@ -107,8 +134,8 @@ def parse_condition(text: str) -> Condition:
     )
 
 
-def parse_triggers(data: bytes, origin: str) -> tuple[Watch, ...]:
-    """Parse a trigger file into fresh watches.
+def parse_triggers(data: bytes, origin: str, profile: Profile = "cpu") -> tuple[Watch, ...]:
+    """Parse a trigger file into fresh watches, without those of another profile.
 
     Raises:
         InvalidCommand: unknown key, or a condition that cannot be parsed; names what.
@@ -117,75 +144,20 @@ def parse_triggers(data: bytes, origin: str) -> tuple[Watch, ...]:
         file = msgspec.yaml.decode(data, type=TriggerFile)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise InvalidCommand(f"{origin}: {error}") from None
-    return tuple(Watch(t, parse_condition(t.condition)) for t in file.automated_triggers)
+    every = [*file.automated_triggers, *file.alerts]
+    chosen = [trigger for trigger in every if trigger.profile in ("", profile)]
+    return tuple(Watch(t, parse_condition(t.condition)) for t in chosen)
 
 
-def step(watch: Watch, measured: float | None, now: float) -> Watch:
-    """Return the watch after one more measurement; ``fired`` turns true once per violation."""
-    if measured is None:
-        return watch
-    if not watch.condition.violated_by(measured):
-        return replace(watch, since=None, fired=False, measured=measured)
+def step(watch: Watch, reading: Reading | None, now: float, *, inhibited: bool = False) -> Watch:
+    """Return the watch after one more look; ``fired`` turns true once per violation."""
+    watch = replace(watch, inhibited=inhibited)
+    if reading is None or reading.requests < watch.trigger.min_requests:
+        known = watch.heard_at is not None and now - watch.heard_at < FORGETS_S
+        return watch if known else replace(watch, since=None, fired=False)
+    watch = replace(watch, measured=reading.value, heard_at=now)
+    if inhibited or not watch.condition.violated_by(reading.value):
+        return replace(watch, since=None, fired=False)
     since = now if watch.since is None else watch.since
     due = now - since >= watch.condition.for_s
-    return replace(watch, since=since, fired=watch.fired or due, measured=measured)
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What a condition is measured on."""
-
-    samples: Sequence[Sample]
-    """Of the last minute."""
-    evaluation: Evaluation | None = None
-    """The newest one of a release that serves; None without."""
-
-
-Measure = Callable[[Heard], float | None]
-
-
-def _endpoints(samples: Sequence[Sample], endpoint: str) -> list[EndpointSample]:
-    return [part for sample in samples for part in sample.endpoints if part.endpoint == endpoint]
-
-
-def _p95_s(endpoint: str) -> Measure:
-    def measure(heard: Heard) -> float | None:
-        merged = kll_doubles_sketch(200)
-        for part in _endpoints(heard.samples, endpoint):
-            merged.merge(kll_doubles_sketch.deserialize(part.latency))
-        return None if merged.is_empty() else float(merged.get_quantile(0.95)) / 1000
-
-    return measure
-
-
-def _share(endpoint: str, count: Callable[[EndpointSample], int]) -> Measure:
-    def measure(heard: Heard) -> float | None:
-        parts = _endpoints(heard.samples, endpoint)
-        requests = sum(sum(part.outcomes.values()) for part in parts)
-        return sum(count(part) for part in parts) / requests if requests else None
-
-    return measure
-
-
-def _encoder_up(heard: Heard) -> float | None:
-    if not heard.samples:
-        return None  # nobody reports at all: that is the metrics path, not the encoder
-    serving = (Readiness.READY, Readiness.DEGRADED)
-    return float(any(s.service == "encoder" and s.readiness in serving for s in heard.samples))
-
-
-def _recall_drop(heard: Heard) -> float | None:
-    found = heard.evaluation
-    return None if found is None else found.before - found.recall_at_5
-
-
-METRICS: dict[str, Measure] = {
-    "embedding_duration_p95": _p95_s("encode"),
-    "gpu_failure_rate": _share("encode", lambda part: part.outcomes.get("model_failed", 0)),
-    "token_overflow_rate": _share("encode", lambda part: bad_events(part, "token_overflow")),
-    "vllm_service_up": _encoder_up,
-    "search_error_rate": _share("pipeline_search", lambda part: bad_events(part, "error")),
-    "search_duration_p95": _p95_s("pipeline_search"),
-    "recall_at_5_drop": _recall_drop,
-}
-"""Metric of a condition -> how it is measured on what was heard; None: no data."""
+    return replace(watch, since=since, fired=watch.fired or due)

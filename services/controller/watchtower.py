@@ -1,4 +1,4 @@
-"""The emergency triggers, evaluated once a second; only the leader acts on them.
+"""Emergency triggers and alerts, evaluated once a second; only the leader acts on them.
 
 A rollback is decided on one revision and carried out on no other, and every clock starts anew when other
 releases serve: two triggers of one cause, or two controllers, take back one release, not also the one
@@ -13,19 +13,25 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from services.controller.evaluations import Evaluations
+from services.controller.memory import Memory
+from services.controller.readings import METRICS, Heard, Reading
 from services.controller.recorder import Recorder
 from services.controller.rollout import MOVES
-from services.controller.triggers import METRICS, Heard, Watch, step
+from services.controller.triggers import Watch, step
+from trimtab.contracts.control import Switch
 from trimtab.contracts.errors import RevisionConflict, TrimtabError
 from trimtab.contracts.orders import Order, RollBackCommand
 from trimtab.contracts.samples import Sample
 from trimtab.control.feed import ControlFeed
 from trimtab.control.lease import Lease
 from trimtab.telemetry.logs import Logger
-from trimtab.telemetry.metrics import TRIGGERS_FIRED
+from trimtab.telemetry.metrics import ALERT_FIRING, TRIGGERS_FIRED
 
 SPAN_S = 60.0
-"""Samples that a metric of a condition is measured over."""
+"""Seconds of samples that a metric of a condition is measured over."""
+
+LONG_SPAN_S = 600.0
+"""The same where the last minute holds too few requests to say anything."""
 
 _LOOK_S = 1.0
 Carry = Callable[[Order], Awaitable[object]]
@@ -44,11 +50,13 @@ class Watchtower:
     evaluations: Evaluations = field(default_factory=Evaluations)
     """Shared with whoever hears them."""
     _samples: deque[Sample] = field(default_factory=deque)
+    _memory: Memory = field(default_factory=Memory)
     _serving: tuple[str, str] = ("", "")
 
     def hear(self, sample: Sample) -> None:
         """Take one sample."""
         self._samples.append(sample)
+        self._memory.hear(sample)
 
     async def run(self) -> None:
         """Look once a second until cancelled."""
@@ -58,15 +66,19 @@ class Watchtower:
 
     async def look(self, now: float) -> None:
         """Measure every condition; act on those that fire with this look."""
-        while self._samples and self._samples[0].at < now - SPAN_S:
+        while self._samples and self._samples[0].at < now - LONG_SPAN_S:
             self._samples.popleft()
-        before = self._of_what_serves()
-        heard = Heard(list(self._samples), self.evaluations.of(self._serving, now))
+        shown, before = self.watches, self._of_what_serves()
+        recent, longer = self._heard(now, SPAN_S), self._heard(now, LONG_SPAN_S)
         self.watches = tuple(
-            step(watch, METRICS[watch.condition.metric](heard), now) for watch in before
+            step(watch, _measured(watch, recent, longer), now, inhibited=self._wanted(watch, now))
+            for watch in before
         )
         if not self.lease.held:  # whoever leads next acts on what lasts
             self.watches = tuple(replace(watch, fired=False) for watch in self.watches)
+        for old, new in zip(shown, self.watches, strict=True):
+            if old.fired and not new.fired:
+                await self._unsay(new)
         fired = [
             new
             for old, new in zip(before, self.watches, strict=True)
@@ -77,6 +89,23 @@ class Watchtower:
         back = next((watch for watch in fired if watch.trigger.action == "rollback"), None)
         if back is not None:
             await self._roll_back(back)
+
+    def _heard(self, now: float, span_s: float) -> Heard:
+        return Heard(
+            [sample for sample in self._samples if sample.at >= now - span_s],
+            self.evaluations.of(self._serving, now),
+            self._memory.growth(now),
+        )
+
+    def _wanted(self, watch: Watch, now: float) -> bool:
+        """Whether an order in force for everybody asks for what the watch would complain of."""
+        controls = self.feed.current
+        if watch.trigger.inhibited_by != "rules_only" or controls is None:
+            return False
+        return any(
+            kill.switch is Switch.MAPPER_MODE and not kill.tenant and not kill.detector
+            for kill in controls.kills(now)
+        )
 
     def _of_what_serves(self) -> tuple[Watch, ...]:
         """Return the watches, their clocks at the start when other releases serve than at the last look."""
@@ -94,7 +123,13 @@ class Watchtower:
     async def _say(self, watch: Watch) -> None:
         if self.feed.current is not None:
             TRIGGERS_FIRED.labels(watch.trigger.name).inc()
+            ALERT_FIRING.labels(watch.trigger.name, watch.trigger.severity).set(1)
             await self.recorder.fired(watch, self.feed.current.revision, self.lease.epoch)
+
+    async def _unsay(self, watch: Watch) -> None:
+        ALERT_FIRING.labels(watch.trigger.name, watch.trigger.severity).set(0)
+        if self.feed.current is not None and self.lease.held:
+            await self.recorder.cleared(watch, self.feed.current.revision, self.lease.epoch)
 
     async def _roll_back(self, watch: Watch) -> None:
         controls = self.feed.current
@@ -120,3 +155,10 @@ class Watchtower:
             replace(each, fired=False) if each.trigger is watch.trigger else each
             for each in self.watches
         )
+
+
+def _measured(watch: Watch, recent: Heard, longer: Heard) -> Reading | None:
+    measure = METRICS[watch.condition.metric]
+    reading = measure(recent)
+    enough = reading is not None and reading.requests >= watch.trigger.min_requests
+    return reading if enough or watch.trigger.min_requests == 1 else measure(longer)

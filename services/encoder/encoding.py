@@ -1,8 +1,8 @@
 """Answers encode requests: from the cache, else from the model, never with a vector off unit length."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from trimtab.contracts.errors import (
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.tensor import Matrix
 from trimtab.telemetry.metrics import (
+    ENCODER_BUSY,
     ENCODER_CACHE,
     ENCODER_NORM,
     ENCODER_OVERFLOW,
@@ -54,11 +55,14 @@ class Encoder:
     batch_texts: Callable[[], int | None] = lambda: None
     """Most texts per model call that an operator chose; None leaves it to the model's own limits."""
     batcher: "Batcher[Job, list[Result]]" = field(init=False)
+    _busy_s: float = field(default=0.0, init=False)
+    _computed: int = field(default=0, init=False)
+    _told_s: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self.batcher = Batcher(
             "encoder",
-            partial(compute, self.backend),
+            self._timed,
             max_items=self.backend.limits.texts,
             max_cost=self.backend.limits.tokens,
             name=ENDPOINT,
@@ -95,6 +99,13 @@ class Encoder:
             self.cache.put(key, row)
         self._count(reply, context)
         return reply
+
+    def _timed(self, jobs: Sequence[Job]) -> list[list[Result]]:
+        started = time.perf_counter()
+        try:
+            return compute(self.backend, jobs)
+        finally:
+            self._busy_s += time.perf_counter() - started
 
     def _check_known(
         self, request: EncodeRequest, keys: list[bytes], known: dict[bytes, EncodedText]
@@ -168,10 +179,19 @@ class Encoder:
         ENCODER_TOKENS.labels(self.component).inc(sum(reply.token_counts))
         ENCODER_CACHE.labels(self.component, "hit").inc(reply.cached)
         ENCODER_CACHE.labels(self.component, "miss").inc(texts - reply.cached)
+        self._count_work(texts - reply.cached)
         if reply.cached < texts:
             self.sampler.bad(ENDPOINT, self.component, context, "cache_miss")
         if reply.truncated:
             self._count_overflow("truncate", reply.truncated, context)
+
+    def _count_work(self, computed: int) -> None:
+        self._computed += computed
+        busy_s, self._told_s = self._busy_s - self._told_s, self._busy_s
+        ENCODER_BUSY.labels(self.component).inc(busy_s)
+        self.sampler.identity.facts.update(
+            {f"texts.{self.component}": self._computed, f"busy_s.{self.component}": self._busy_s}
+        )
 
     def _count_refusal(self, refusal: CallerError, context: RequestContext) -> None:
         if isinstance(refusal, TokenBudgetExceeded):

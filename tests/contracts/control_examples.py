@@ -138,6 +138,7 @@ def _gates() -> list[msgspec.Struct]:
             queries=300,
             recall_at_5=0.41,
             before=0.53,
+            contain_at_50=0.86,
         ),
     ]
 

@@ -55,6 +55,7 @@ from trimtab.contracts.retrieve import (
     Signals,
 )
 from trimtab.contracts.samples import (
+    AlertStatus,
     EndpointSample,
     GuardrailStatus,
     HealthRequest,
@@ -436,6 +437,15 @@ def _status(worker: WorkerStatus) -> list[msgspec.Struct]:
         reason="120 of 500 requests",
         guardrails=[guardrail],
     )
+    alert = AlertStatus(
+        name="MapperFallbackHigh",
+        severity="warning",
+        state="firing",
+        condition="map_fallback_rate > 10% for 10 minutes",
+        measured=0.14,
+        since=1789999400.0,
+        notes="Rules answer instead of the model.",
+    )
     reply = StatusReply(
         at=1790000060.0,
         workers=[worker],
@@ -445,8 +455,9 @@ def _status(worker: WorkerStatus) -> list[msgspec.Struct]:
         rollout=rollout,
         switches=["reranker=off, 600 s left, by ana"],
         frozen="ana: holidays",
+        alerts=[alert],
     )
-    return [release, guardrail, rollout, reply]
+    return [release, guardrail, rollout, alert, reply]
 
 
 def _state() -> list[msgspec.Struct]:

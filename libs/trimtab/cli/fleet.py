@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trimtab.cli.rollout import releases, span
-from trimtab.contracts.samples import Readiness, StatusReply, WorkerStatus
+from trimtab.contracts.samples import AlertStatus, Readiness, StatusReply, WorkerStatus
 
 _SERVING = frozenset({Readiness.READY, Readiness.DEGRADED})
 
@@ -17,6 +17,9 @@ _STYLES = {
     Readiness.STARTING: "cyan",
     Readiness.DRAINING: "magenta",
 }
+
+
+_LOUD = {"firing": "red", "pending": "yellow", "inhibited": "dim"}
 
 
 def convergence(status: StatusReply) -> dict[str, Any]:
@@ -55,8 +58,14 @@ def shape(status: StatusReply) -> dict[str, Any]:
         "rollout": status.rollout,
         "switches": status.switches,
         "frozen": status.frozen,
+        "alerts": status.alerts,
         "workers": status.workers,
     }
+
+
+def describe(alert: AlertStatus) -> str:
+    """Return one line about an alert."""
+    return f"{alert.name} ({alert.severity}): {alert.condition}, now {alert.measured:.4g}. {alert.notes}"
 
 
 def picture(status: StatusReply, problem: str = "") -> Group:
@@ -74,6 +83,7 @@ def picture(status: StatusReply, problem: str = "") -> Group:
             ("led by", status.leader, "dim"),
             ("automation frozen by", status.frozen, "yellow"),
             *(("switched:", switch, "red") for switch in status.switches),
+            *((f"{a.state}:", describe(a), _LOUD[a.state]) for a in status.alerts),
         )
         if value
     ]

@@ -8,7 +8,9 @@ from trimtab.contracts.message import Message
 
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
-AuditOutcome = Literal["written", "unchanged", "dry_run", "refused", "moved", "fired", "forced"]
+AuditOutcome = Literal[
+    "written", "unchanged", "dry_run", "refused", "moved", "fired", "cleared", "forced"
+]
 
 GENESIS = "0" * 64
 """Hash before the first entry."""

@@ -26,3 +26,5 @@ class Evaluation(Message, frozen=True, kw_only=True):
     """Share of the queries with something relevant among the first five."""
     before: Share
     """Median of the same over earlier runs of the same queries."""
+    contain_at_50: Share | None = None
+    """Share of the queries with something relevant among the first fifty; None when not so many were asked for."""

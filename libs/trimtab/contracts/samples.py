@@ -190,6 +190,25 @@ class RolloutStatus(Message, frozen=True, kw_only=True):
     """In the policy's order; empty before the first look."""
 
 
+class AlertStatus(Message, frozen=True, kw_only=True):
+    """One trigger or alert that is not simply quiet."""
+
+    name: str
+    """As in the file."""
+    severity: Literal["critical", "warning", "info"]
+    """Who is woken: somebody, somebody in the morning, nobody."""
+    state: Literal["pending", "firing", "inhibited"]
+    """pending: the condition holds, not yet for its whole duration; inhibited: an order in force wants it so."""
+    condition: str
+    """For example ``map_fallback_rate > 10% for 10 minutes``."""
+    measured: float
+    """Last value: seconds, a share 0..1, or 0 or 1."""
+    since: float | None = None
+    """Unix seconds since when the condition holds; None when inhibited."""
+    notes: str = ""
+    """What it means and what to do first."""
+
+
 class StatusReply(Message, frozen=True, kw_only=True):
     """Controller -> operator."""
 
@@ -215,3 +234,5 @@ class StatusReply(Message, frozen=True, kw_only=True):
     """Kills in force, one line each, for people."""
     frozen: str = ""
     """Who stopped automation, and why; empty while it runs."""
+    alerts: list[AlertStatus] = []
+    """What fires, is about to, or is kept silent by an order."""

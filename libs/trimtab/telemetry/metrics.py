@@ -107,6 +107,12 @@ ENCODER_TEXTS = Counter("encoder_texts_total", "Texts encoded.", ("component",),
 ENCODER_TOKENS = Counter(
     "encoder_tokens_total", "Tokens encoded.", ("component",), registry=REGISTRY
 )
+ENCODER_BUSY = Counter(
+    "encoder_busy_seconds_total",
+    "Time the model worked; texts it computed are the misses of encoder_cache_total.",
+    ("component",),
+    registry=REGISTRY,
+)
 ENCODER_CACHE = Counter(
     "encoder_cache_total",
     "Cache look-ups by result: hit or miss.",

@@ -5,9 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from services.controller.triggers import Watch, parse_triggers
-from services.controller.watchtower import Watchtower
-from tests.unit.control.documents import canary, controls, state
+from services.controller.triggers import FORGETS_S, Watch, parse_triggers
+from services.controller.watchtower import LONG_SPAN_S, Watchtower
+from tests.unit.control.documents import canary, controls, kill, state
+from trimtab.contracts.control import Switch
 from trimtab.contracts.errors import RevisionConflict
 from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.orders import Order
@@ -28,13 +29,13 @@ automated_triggers:
 """
 
 
-def sample(at: float) -> Sample:
+def sample(at: float, requests: int = 100) -> Sample:
     part = EndpointSample(
         endpoint="pipeline_search",
         component="",
         release="base",
         role="",
-        outcomes={"ok": 50, "internal": 50},
+        outcomes={"ok": requests // 2, "internal": requests // 2},
         latency=b"",
         bad={},
     )
@@ -82,6 +83,9 @@ class Recorder:
     async def fired(self, watch: Watch, _revision: int, _epoch: int) -> None:
         self.said.append(watch.trigger.name)
 
+    async def cleared(self, watch: Watch, _revision: int, _epoch: int) -> None:
+        self.said.append(f"over: {watch.trigger.name}")
+
     async def carry_out(self, order: Order) -> None:
         if self.conflicts:
             self.conflicts -= 1
@@ -116,7 +120,10 @@ async def test_two_triggers_of_one_cause_roll_back_once_and_both_are_written_dow
 
     assert [order.actor for order in recorder.orders] == ["trigger:errors"]
     assert recorder.orders[0].expect_revision == revision
-    assert recorder.said == ["errors", "more errors", "say so"]
+    assert recorder.said[:3] == ["errors", "more errors", "say so"]
+    assert recorder.said[3:] == ["over: errors", "over: more errors", "over: say so"], (
+        "it serves no more"
+    )
 
 
 async def test_what_still_fails_after_its_whole_duration_rolls_back_again() -> None:
@@ -194,3 +201,54 @@ async def test_the_newest_evaluation_of_what_serves_takes_it_back(
     await watchtower.look(now + 1)
 
     assert len(recorder.orders) == orders
+
+
+ALERT = b"""
+alerts:
+  - name: errors
+    condition: search_error_rate > 1% for 5 seconds
+    severity: warning
+    min_requests: 50
+    inhibited_by: rules_only
+"""
+
+
+async def test_an_alert_says_when_it_begins_and_when_it_is_over_and_takes_nothing_back() -> None:
+    recorder = Recorder()
+    watchtower = tower(recorder, Leading(), ALERT)
+    await looked(watchtower, 0, 7)
+    began = list(recorder.said)
+    for second in range(7, 7 + int(LONG_SPAN_S) + int(FORGETS_S) + 60, 30):
+        await watchtower.look(float(second))
+
+    assert began == ["errors"]
+    assert recorder.said == ["errors", "over: errors"]
+    assert recorder.orders == []
+
+
+async def test_where_a_minute_holds_too_few_requests_ten_are_looked_at() -> None:
+    recorder = Recorder()
+    watchtower = tower(recorder, Leading(), ALERT)
+    for second in range(0, 600, 10):
+        watchtower.hear(sample(float(second), requests=2))
+        await watchtower.look(float(second))
+
+    assert recorder.said == ["errors"]
+    [watch] = watchtower.watches
+    assert watch.heard_at is not None
+    assert watch.heard_at >= 240.0, "fifty requests had come by then"
+
+
+async def test_rules_that_are_ordered_for_everybody_keep_an_alert_silent() -> None:
+    recorder, leading = Recorder(), Leading()
+    leading.current = controls(state("base", "next"), kill(Switch.MAPPER_MODE, "rules_only"))
+    silent = tower(recorder, leading, ALERT)
+    await looked(silent, 0, 10)
+    inhibited = silent.watches[0].state(10.0)
+    leading.current = controls(
+        state("base", "next"), kill(Switch.MAPPER_MODE, "rules_only", tenant="acme")
+    )
+    await looked(silent, 10, 20)
+
+    assert inhibited == "inhibited"
+    assert recorder.said == ["errors"], "what one tenant wants is no reason for the others"

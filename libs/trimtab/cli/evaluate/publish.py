@@ -38,6 +38,7 @@ def evaluation_of(record: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]
         queries=record["queries"],
         recall_at_5=_recall(record),
         before=statistics.median(recalls),
+        contain_at_50=float(record["metrics"]["Contain@50"]["mean"]),
     )
 
 

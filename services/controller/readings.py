@@ -1,0 +1,157 @@
+"""What conditions are measured on: samples and evaluations in, one figure with its weight out. Pure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from datasketches import kll_doubles_sketch
+
+from services.controller.windows import bad_events
+from trimtab.contracts.evaluation import Evaluation
+from trimtab.contracts.samples import EndpointSample, Readiness, Sample
+
+_UNASKED = ("fallback_kill_switch", "fallback_circuit_open", "fallback_unknown_detector")
+"""Mapping requests whose model was not asked, so that its output cannot have been invalid."""
+
+_DELIBERATE = "fallback_kill_switch"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a condition is measured on."""
+
+    samples: Sequence[Sample]
+    """Of the span that is looked at."""
+    evaluation: Evaluation | None = None
+    """The newest one of a release that serves; None without."""
+    memory_growth: float | None = None
+    """Most that a worker's resident memory grew, as a share of what it was; None before that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One measurement."""
+
+    value: float
+    """Seconds, a share 0..1, texts per second, or 0 or 1."""
+    requests: int
+    """What it was measured on: requests, queries, or samples."""
+
+
+Measure = Callable[[Heard], Reading | None]
+"""None: no data."""
+
+
+def _endpoints(samples: Sequence[Sample], endpoint: str) -> list[EndpointSample]:
+    return [part for sample in samples for part in sample.endpoints if part.endpoint == endpoint]
+
+
+def _requests(part: EndpointSample) -> int:
+    return sum(part.outcomes.values())
+
+
+def _p95_s(endpoint: str) -> Measure:
+    def measure(heard: Heard) -> Reading | None:
+        merged = kll_doubles_sketch(200)
+        for part in _endpoints(heard.samples, endpoint):
+            merged.merge(kll_doubles_sketch.deserialize(part.latency))
+        if merged.is_empty():
+            return None
+        return Reading(float(merged.get_quantile(0.95)) / 1000, int(merged.n))
+
+    return measure
+
+
+def _share(
+    endpoint: str,
+    count: Callable[[EndpointSample], int],
+    of: Callable[[EndpointSample], int] = _requests,
+) -> Measure:
+    def measure(heard: Heard) -> Reading | None:
+        parts = _endpoints(heard.samples, endpoint)
+        total = sum(of(part) for part in parts)
+        return Reading(sum(count(part) for part in parts) / total, total) if total else None
+
+    return measure
+
+
+def _fallbacks(part: EndpointSample) -> int:
+    """Count requests that rules answered although nobody had ordered that."""
+    return sum(
+        count
+        for event, count in part.bad.items()
+        if event.startswith("fallback_") and event != _DELIBERATE
+    )
+
+
+def _model_asked(part: EndpointSample) -> int:
+    return max(0, part.outcomes.get("ok", 0) - sum(part.bad.get(event, 0) for event in _UNASKED))
+
+
+def _schema_valid(part: EndpointSample) -> int:
+    return max(0, _model_asked(part) - part.bad.get("schema_invalid", 0))
+
+
+def _throughput(heard: Heard) -> Reading | None:
+    """Return texts computed per second of the model's work, of all encoders: idle time is no slowness."""
+    texts, busy_s = 0.0, 0.0
+    first: dict[str, Sample] = {}
+    last: dict[str, Sample] = {}
+    for sample in heard.samples:
+        if sample.service == "encoder":
+            first.setdefault(sample.instance, sample)
+            last[sample.instance] = sample
+    for instance, sample in last.items():
+        texts += _grown(first[instance], sample, "texts.")
+        busy_s += _grown(first[instance], sample, "busy_s.")
+    return Reading(texts / busy_s, int(texts)) if busy_s > 0 and texts > 0 else None
+
+
+def _grown(first: Sample, last: Sample, prefix: str) -> float:
+    """Return by how much the facts of that name grew; a component loaded meanwhile began at 0."""
+    return sum(
+        float(value) - float(first.facts.get(name, 0.0))
+        for name, value in last.facts.items()
+        if name.startswith(prefix)
+    )
+
+
+def _encoder_up(heard: Heard) -> Reading | None:
+    if not heard.samples:
+        return None  # nobody reports at all: that is the metrics path, not the encoder
+    serving = (Readiness.READY, Readiness.DEGRADED)
+    up = any(s.service == "encoder" and s.readiness in serving for s in heard.samples)
+    return Reading(float(up), len(heard.samples))
+
+
+def _evaluated(figure: Callable[[Evaluation], float | None]) -> Measure:
+    def measure(heard: Heard) -> Reading | None:
+        found = heard.evaluation
+        value = None if found is None else figure(found)
+        return None if found is None or value is None else Reading(value, found.queries)
+
+    return measure
+
+
+def _memory_growth(heard: Heard) -> Reading | None:
+    return None if heard.memory_growth is None else Reading(heard.memory_growth, 1)
+
+
+METRICS: dict[str, Measure] = {
+    "contain_at_50": _evaluated(lambda found: found.contain_at_50),
+    "embedding_duration_p95": _p95_s("encode"),
+    "embedding_throughput": _throughput,
+    "gpu_failure_rate": _share("encode", lambda part: part.outcomes.get("model_failed", 0)),
+    "map_duration_p95": _p95_s("pipeline_map"),
+    "map_error_rate": _share("pipeline_map", lambda part: bad_events(part, "error")),
+    "map_fallback_rate": _share("map", _fallbacks),
+    "map_schema_valid_rate": _share("map", _schema_valid, _model_asked),
+    "memory_growth": _memory_growth,
+    "recall_at_5_drop": _evaluated(lambda found: found.before - found.recall_at_5),
+    "rerank_acceptance_rate": _share("rerank", lambda part: part.bad.get("first_changed", 0)),
+    "retrieval_duration_p95": _p95_s("retrieve"),
+    "search_duration_p95": _p95_s("pipeline_search"),
+    "search_error_rate": _share("pipeline_search", lambda part: bad_events(part, "error")),
+    "token_overflow_rate": _share("encode", lambda part: bad_events(part, "token_overflow")),
+    "vllm_service_up": _encoder_up,
+}
+"""Metric of a condition -> how it is measured on what was heard."""
