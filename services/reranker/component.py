@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from services.reranker.features import FeatureSetName, maxsim, names
+from services.reranker.features import FeatureSetName, maxsim, names, session
 from services.reranker.model import Mlp
 from trimtab.artifacts.manifest import (
     ArtifactCorrupt,
@@ -66,6 +66,11 @@ class Component:
     def wants_maxsim(self) -> bool:
         """Whether MaxSim is among its features; it works without, less well."""
         return maxsim.__name__ in self.card.features
+
+    @property
+    def wants_session(self) -> bool:
+        """Whether what the caller asked before is among its features; it works without, less well."""
+        return session.__name__ in self.card.features
 
 
 def load_component(folder: Path) -> Component:

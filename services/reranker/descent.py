@@ -36,6 +36,8 @@ class Schedule:
     """The first step's; it falls towards 0 as half a cosine over all epochs."""
     weight_decay: float = 1e-3
     """Decoupled (Loshchilov and Hutter, ICLR 2019), of the first layer's matrix."""
+    biased: bool = True
+    """Whether hidden units have an offset; without one, features that are all 0 add exactly nothing."""
 
 
 def listwise_loss(logits: Array, examples: Examples) -> tuple[float, Array]:
@@ -79,7 +81,9 @@ def adam(
         order = rng.permutation(queries)
         for begin in range(0, queries, schedule.batch):
             batch = examples.pick(order[begin : begin + schedule.batch])
-            slopes = gradients(Parameters(*now), batch)
+            slopes = list(gradients(Parameters(*now), batch))
+            if not schedule.biased:
+                slopes[1] = np.zeros_like(slopes[1])
             rate = schedule.learning_rate * 0.5 * (1.0 + np.cos(np.pi * step / total))
             step += 1
             for place, slope in enumerate(slopes):
@@ -102,7 +106,7 @@ def forward(parameters: Parameters, features: Array) -> tuple[Array, Array]:
 def gradients(parameters: Parameters, batch: Examples) -> tuple[Array, Array, Array]:
     """Return the loss's gradients by w1, b1 and w2."""
     logits, active = forward(parameters, batch.features)
-    _, back = listwise_loss(logits, batch)
+    _, back = listwise_loss(batch.added_to(logits), batch)
     hidden = back[..., np.newaxis] * parameters.w2 * (active > 0)
     return (
         np.einsum("qnf,qnh->fh", batch.features, hidden, optimize=True),

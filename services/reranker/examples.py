@@ -20,6 +20,8 @@ class Examples:
     """(q, n) False where a row is padding."""
     clusters: NDArray[np.int64]
     """(q,) equal numbers are never split between training and validation."""
+    base: NDArray[np.float32] | None = None
+    """(q, n) logits that what is trained is added to; None: to nothing."""
 
     def pick(self, queries: NDArray[np.integer]) -> "Examples":
         """Return some of the queries."""
@@ -28,4 +30,9 @@ class Examples:
             self.relevant[queries],
             self.present[queries],
             self.clusters[queries],
+            None if self.base is None else self.base[queries],
         )
+
+    def added_to(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (q, n) logits with the base added."""
+        return logits if self.base is None else logits + self.base

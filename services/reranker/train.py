@@ -76,7 +76,7 @@ def train(examples: Examples, recipe: Recipe) -> Trained:
         Untrainable: too few clusters to hold some out, no relevant candidate among the examples, or
             nothing in the features that tells relevant candidates from others.
     """
-    means, scales = _standard(_answerable(examples))
+    means, scales = _standard(answerable(examples))
     standard = replace(examples, features=(examples.features - means) / scales)
     members = [_member(standard, recipe, recipe.seed + number) for number in range(recipe.members)]
     figures: dict[str, float | int | str] = {
@@ -94,9 +94,9 @@ def train(examples: Examples, recipe: Recipe) -> Trained:
 
 def _member(standard: Examples, recipe: Recipe, seed: int) -> _Member:
     rng = np.random.default_rng(seed)
-    fitting, holding = _split(standard, recipe.validation_share, rng)
-    taught, checked = _answerable(fitting), _answerable(holding)
-    best, epoch, loss = _descend(taught, checked, recipe, rng)
+    fitting, holding = split(standard, recipe.validation_share, rng)
+    taught, checked = answerable(fitting), answerable(holding)
+    best, epoch, loss = descend(taught, checked, recipe, rng)
     logits, _ = forward(best, holding.features)
     slope, offset = calibrate(logits[holding.present], holding.relevant[holding.present])
     if not slope > 0.0:
@@ -117,7 +117,12 @@ def _average(means: Array, scales: Array, members: Sequence[_Member]) -> Mlp:
     )
 
 
-def _split(examples: Examples, share: float, rng: np.random.Generator) -> tuple[Examples, Examples]:
+def split(examples: Examples, share: float, rng: np.random.Generator) -> tuple[Examples, Examples]:
+    """Draw whole clusters to hold out; return the others and these.
+
+    Raises:
+        Untrainable: there are too few.
+    """
     found = rng.permutation(np.unique(examples.clusters))
     kept = int(len(found) * share)
     if kept == 0:
@@ -126,7 +131,12 @@ def _split(examples: Examples, share: float, rng: np.random.Generator) -> tuple[
     return examples.pick(np.flatnonzero(~holding)), examples.pick(np.flatnonzero(holding))
 
 
-def _answerable(examples: Examples) -> Examples:
+def answerable(examples: Examples) -> Examples:
+    """Return the queries that have a relevant candidate.
+
+    Raises:
+        Untrainable: none has.
+    """
     picked = examples.pick(np.flatnonzero(examples.relevant.any(axis=1)))
     if not len(picked.clusters):
         raise Untrainable("no query has a relevant candidate")
@@ -141,7 +151,7 @@ def _standard(examples: Examples) -> tuple[Array, Array]:
     return rows.mean(axis=0).astype(np.float32), scales.astype(np.float32)
 
 
-def _descend(
+def descend(
     taught: Examples, checked: Examples, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[Parameters, int, float]:
     """Return the parameters, number and validation loss of the best epoch."""
@@ -150,7 +160,7 @@ def _descend(
         first_weights(taught.features.shape[2], recipe.hidden, rng), taught, recipe.schedule, rng
     )
     for epoch, parameters in enumerate(epochs, start=1):
-        loss, _ = listwise_loss(forward(parameters, checked.features)[0], checked)
+        loss, _ = listwise_loss(checked.added_to(forward(parameters, checked.features)[0]), checked)
         if loss < least:
             best, best_epoch, least = parameters, epoch, loss
         elif epoch - best_epoch >= recipe.patience:

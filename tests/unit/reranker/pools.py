@@ -35,6 +35,7 @@ def make(
     cosine: Sequence[float] | None = None,
     bm25: Sequence[float] | None = None,
     maxsim: Sequence[float] | None = None,
+    session: Sequence[float] | None = None,
     gram: NDArray[np.float32] | None = None,
     articles: Sequence[int] | None = None,
 ) -> Signals:
@@ -48,6 +49,7 @@ def make(
         maxsim=None if maxsim is None else row(maxsim),
         gram=Matrix.of((gram if gram is not None else identity).astype(np.float16)),
         articles=list(articles if articles is not None else range(count)),
+        session=None if session is None else row(session),
     )
 
 
@@ -55,7 +57,9 @@ def candidates(fused: Sequence[float], **rest: object) -> Candidates:
     return from_signals(make(fused, **rest))  # type: ignore[arg-type]
 
 
-def drawn(seed: int, count: int, *, with_maxsim: bool = True) -> Signals:
+def drawn(
+    seed: int, count: int, *, with_maxsim: bool = True, with_session: bool = False
+) -> Signals:
     """Return plausible signals of ``count`` candidates, best fused score first."""
     rng = np.random.default_rng(seed)
     vectors = unit(rng, count)
@@ -68,6 +72,7 @@ def drawn(seed: int, count: int, *, with_maxsim: bool = True) -> Signals:
         maxsim=row(rng.uniform(0.0, 0.9, count)) if with_maxsim else None,
         gram=Matrix.of((vectors @ vectors.T).astype(np.float16)),
         articles=rng.integers(0, max(1, count // 3), count).tolist(),
+        session=row(rng.uniform(-0.1, 0.9, count)) if with_session else None,
     )
 
 

@@ -153,6 +153,7 @@ def permuted(pool: Candidates, seed: int) -> tuple[Candidates, np.ndarray]:
             cosine=pool.cosine[order],
             bm25=pool.bm25[order],
             maxsim=None if pool.maxsim is None else pool.maxsim[order],
+            session=None if pool.session is None else pool.session[order],
             gram=pool.gram[np.ix_(order, order)],
             articles=pool.articles[order],
             sound=pool.sound[order],
@@ -163,15 +164,37 @@ def permuted(pool: Candidates, seed: int) -> tuple[Candidates, np.ndarray]:
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10_000), count=st.integers(1, 60), late=st.booleans())
+@given(
+    seed=st.integers(0, 10_000),
+    count=st.integers(1, 60),
+    late=st.booleans(),
+    asked=st.booleans(),
+)
 def test_features_are_finite_f32_and_do_not_depend_on_the_order_sent(
-    seed: int, count: int, late: bool
+    seed: int, count: int, late: bool, asked: bool
 ) -> None:
-    pool = from_signals(drawn(seed, count, with_maxsim=late))
+    pool = from_signals(drawn(seed, count, with_maxsim=late, with_session=asked))
     shuffled, order = permuted(pool, seed)
 
-    found, again = features.matrix(pool, "full"), features.matrix(shuffled, "full")
+    found, again = features.matrix(pool, "session"), features.matrix(shuffled, "session")
 
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
     assert again == pytest.approx(found[order], abs=1e-5)
+
+
+def test_a_session_is_seen_as_level_distance_to_the_best_and_the_best_itself() -> None:
+    pool = candidates([3, 2, 1], session=[0.25, 0.75, -0.5])
+
+    assert features.session(pool).tolist() == [0.25, 0.75, -0.5]
+    assert features.session_margin(pool).tolist() == [-0.5, 0.0, -1.25]
+    assert features.session_support(pool).tolist() == [0.75] * 3
+    assert features.has_session(pool).tolist() == [1.0] * 3
+
+
+def test_without_a_session_every_feature_of_one_is_nothing_at_all() -> None:
+    found = features.matrix(from_signals(drawn(3, 20)), "session")
+    known = len(features.names("full"))
+
+    assert features.names("session")[:known] == features.names("full")
+    assert not found[:, known:].any()
