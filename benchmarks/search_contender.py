@@ -28,6 +28,7 @@ MOST_QUERIES, LEAST_QUERIES = 500, 100
 
 _BUILT = "built.json"
 _ONE_PASS_MS = 20_000.0
+_GRACE_S = 30.0
 _LIMITS = ("OMP", "OPENBLAS", "MKL", "RAYON", "LANCE_CPU")
 
 
@@ -187,13 +188,11 @@ async def opened(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
-        ready = msgspec.convert(await asyncio.to_thread(_answer, process, log), Ready)
         try:
+            ready = msgspec.convert(await asyncio.to_thread(_answer, process, log), Ready)
             yield Contender(name, threads, sample, process, log, ready)
         finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            await asyncio.to_thread(_wait, process, time.monotonic() + 30)
+            await asyncio.to_thread(_end, process)
 
 
 def _environment(threads: int | None) -> dict[str, str]:
@@ -210,6 +209,15 @@ def _emptied(folder: Path) -> None:
     """Make a folder, without what a build that was interrupted left in it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Let it end by itself, so that an engine closes its files."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+    _wait(process, time.monotonic() + _GRACE_S)
 
 
 def _wait(process: "subprocess.Popen[bytes]", until: float) -> None:

@@ -27,12 +27,15 @@ ROSTER = {
     "faiss": Entry("bare faiss", "bare_faiss"),
     "usearch": Entry("usearch", "usearch_graph", ("usearch==2.26.6", NUMPY)),
     "milvus-lite": Entry(
-        "milvus-lite", "milvus_lite", ("milvus-lite==3.2.2", "pymilvus==3.0.2", NUMPY)
+        "milvus-lite 3.2.2", "milvus_lite", ("milvus-lite==3.2.2", "pymilvus==3.0.2", NUMPY)
+    ),
+    "milvus-lite-2": Entry(
+        "milvus-lite 2.5.1", "milvus_lite", ("milvus-lite==2.5.1", "pymilvus==2.6.17", NUMPY)
     ),
     "qdrant-edge": Entry("qdrant-edge", "qdrant_edge", ("qdrant-edge-py==0.9.0", NUMPY)),
     "lancedb": Entry("LanceDB", "lance", ("lancedb==0.40.0", NUMPY)),
 }
-"""By the name that ``--peers`` takes."""
+"""By the name that ``--peers`` takes. milvus-lite was written anew in Python with version 3: both are here."""
 
 PEERS = tuple(name for name in ROSTER if name != OURS)
 
