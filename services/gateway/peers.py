@@ -72,9 +72,8 @@ class Peers:
             await self._connection.publish(subject, encode(event))
 
     async def _queried(self, message: Msg) -> None:
-        with contextlib.suppress(
-            InvalidMessage
-        ):  # of another version: it is as if nothing was said
+        # What another version says is not understood; it is as if nothing was said.
+        with contextlib.suppress(InvalidMessage):
             event = decode(SessionQueried, message.data)
             self._sessions.note(event.session, event.vector)
 
