@@ -18,13 +18,15 @@ from services.retriever.edition import Edition
 from services.retriever.feed import FeedMessage
 from services.retriever.intake import Intake, Taken
 from services.retriever.lanes import Lanes
+from services.retriever.mirrors import Backend, Mirrors
 from services.retriever.plan import Plan
 from services.retriever.querymodel_choice import OWN, QueryModels, wants_model
 from services.retriever.schema import UnusableStore
 from services.retriever.scoring import score
-from services.retriever.search import Retrieved, retrieve
+from services.retriever.search import Retrieved, asked_vector, effort, retrieve
 from services.retriever.store import FILE, CollectionRow, Store
 from services.retriever.terms import english_stemmer
+from services.retriever.vectordb import FarAnswer
 from services.retriever.wordcare import WordCare
 from trimtab.contracts.documents import MAX_FOUND, FindPassages, FoundPassages
 from trimtab.contracts.errors import UnknownCollection
@@ -53,7 +55,10 @@ def open_store(state: Path, log: Logger) -> Store:
 class Catalogue:
     """The collections of one worker, and an edition of each for every component."""
 
-    def __init__(self, state: Path, reply_bytes: int, log: Logger) -> None:
+    def __init__(
+        self, state: Path, reply_bytes: int, log: Logger, backend: Backend | None = None
+    ) -> None:
+        """With a ``backend``, collections that it holds are searched in its vector database."""
         self._state = state
         self._reply_bytes = reply_bytes
         self._log = log
@@ -67,6 +72,8 @@ class Catalogue:
         self._editions: dict[str, dict[str, Edition]] = {}
         self._words = WordCare(self._lanes, self._every_edition, log)
         self.caretaker = Caretaker(state, self._lanes, self._store, self._changing, log)
+        self.mirrors = Mirrors(self._store.path, self._lanes, backend, log)
+        """Of the collections whose vectors live in a vector database."""
         self.query_models = QueryModels()
         """What a search may be asked to make its vector with."""
         self.sequence = self._store.read_sequence()
@@ -80,8 +87,10 @@ class Catalogue:
     async def load(self) -> None:
         """Load every collection from the disk."""
         for row in self._store.collections():
-            loaded = await self._lanes.build(loading.load_collection, self._store, row)
+            stored = self.mirrors.vectors_of(row)
+            loaded = await self._lanes.build(loading.load_collection, self._store, row, stored)
             self._collections[row.name] = loaded
+            await self.mirrors.begin(row, self.stream)
         self._words.start()
 
     async def add(self, component: str, plan: Plan) -> None:
@@ -109,6 +118,7 @@ class Catalogue:
     async def begin_stream(self, identity: str) -> None:
         """Forget everything: the stream is another one."""
         async with self._changing:
+            await self.mirrors.forget()
             await self._lanes.store(self._intake.begin_stream, identity)
             self.caretaker.forget()
             self._collections, self.sequence, self.stream = {}, 0, identity
@@ -152,8 +162,12 @@ class Catalogue:
             raise UnknownCollection(name, tuple(sorted(self._collections)))
         return found
 
-    async def retrieve(self, component: str, request: RetrieveRequest, tenant: str) -> Retrieved:
+    async def retrieve(
+        self, component: str, request: RetrieveRequest, tenant: str, remaining_s: float = 5.0
+    ) -> Retrieved:
         """Answer a request in the search thread, with a query model's vector when it asks for one.
+
+        A vector database, which is asked before, may take a part of ``remaining_s``.
 
         Raises what :func:`search.retrieve`, :meth:`QueryModels.choose` and :meth:`get` do.
         """
@@ -162,10 +176,11 @@ class Catalogue:
         if wants_model(request):
             choice = await self._lanes.model(self.query_models.choose, request)
         asked = choice.request(request)
+        far = await self._afar(edition, asked, tenant, remaining_s)
         found = await self._lanes.search(
-            retrieve, edition, asked, tenant, self._stem, self._reply_bytes
+            retrieve, edition, asked, tenant, self._stem, self._reply_bytes, far
         )
-        return choice.told(found)
+        return choice.told(found if far is None else found.after(far.took_s))
 
     async def find(self, component: str, request: FindPassages, tenant: str) -> FoundPassages:
         """Return which passages ``tenant`` itself has of some articles, once the asked sequence is applied.
@@ -198,6 +213,7 @@ class Catalogue:
         async with self._changing:
             pass
         await self._words.close()
+        await self.mirrors.close()
         await self.caretaker.close()
         self._lanes.close()
         self._store.close()
@@ -205,7 +221,7 @@ class Catalogue:
     async def _change(self, row: CollectionRow, taken: Taken) -> None:
         collection = self._collections.get(row.name)
         if collection is None:
-            collection = loading.searched(self._store, row)
+            collection = loading.searched(self._store, row, self.mirrors.vectors_of(row))
             for component in self._plans:
                 await self._edition(collection, component)
         collection.row = row
@@ -219,6 +235,19 @@ class Catalogue:
         self._collections = {**self._collections, row.name: collection}
         self.caretaker.changed(collection)
         self._words.changed()
+        await self.mirrors.begin(row, self.stream)
+        self.mirrors.changed(row.name)
+
+    async def _afar(
+        self, edition: Edition, request: RetrieveRequest, tenant: str, remaining_s: float
+    ) -> FarAnswer | None:
+        if not edition.collection.afar:
+            return None
+        asked_vector(edition, request)  # what is wrong with it is said before anybody is asked
+        depth, nprobe = effort(edition, request)
+        return await self.mirrors.nearest(
+            edition.collection.row.name, request, tenant, depth, nprobe, remaining_s
+        )
 
     def _every_edition(self) -> list[Edition]:
         return [each for named in self._editions.values() for each in named.values()]

@@ -17,7 +17,9 @@ from services.retriever.hitcache import HitCache, ReadHits
 from services.retriever.index import FlatVectors
 from services.retriever.passage import searched_words
 from services.retriever.store import CollectionRow, StoredPassage
+from services.retriever.storedvectors import StoredVectors
 from services.retriever.terms import Stem, terms
+from services.retriever.vectordb import Found
 from services.retriever.visibility import Visibility, VisibleSet
 from trimtab.contracts.retrieve import PUBLIC_TENANT, Hit
 
@@ -68,9 +70,16 @@ class Collection:
     """What is searched under one name."""
 
     def __init__(
-        self, row: CollectionRow, read_hits: ReadHits, find_slots: FindSlots | None = None
+        self,
+        row: CollectionRow,
+        read_hits: ReadHits,
+        find_slots: FindSlots | None = None,
+        stored: StoredVectors | None = None,
     ) -> None:
-        """``find_slots`` looks ids up in an index; without one every passage is looked at."""
+        """``find_slots`` looks ids up in an index; without one every passage is looked at.
+
+        With ``stored`` no vector stays in memory: a vector database searches them.
+        """
         self.row = row
         self.sequence = 0
         """Stream sequence applied."""
@@ -81,7 +90,8 @@ class Collection:
         self._followers: list[Follows] = []
         self._hits = HitCache(read_hits)
         self._find_slots = find_slots or self._scan
-        self._flat = FlatVectors(row.dimension)
+        self._stored = stored
+        self._flat = FlatVectors(row.dimension) if stored is None else stored
         self._visibility = Visibility()
         self._tokens: list[bytes] = []
         self._documents: list[Terms] = []
@@ -96,6 +106,11 @@ class Collection:
     def entries(self) -> int:
         """Slots with a vector, those of removed passages included."""
         return self._flat.size
+
+    @property
+    def afar(self) -> bool:
+        """Whether a vector database searches its vectors, and none are here."""
+        return self._stored is not None
 
     @property
     def slots(self) -> Slots:
@@ -129,8 +144,9 @@ class Collection:
         self._reserve(int(slots.max()) + 1)
         for change in changes:
             slot = change.stored.slot
-            self.token_bytes += len(change.stored.tokens) - len(self._tokens[slot])
-            self._tokens[slot] = change.stored.tokens
+            tokens = b"" if self.afar else change.stored.tokens
+            self.token_bytes += len(tokens) - len(self._tokens[slot])
+            self._tokens[slot] = tokens
             self._documents[slot] = self._new_term_ids(change.terms)
         self.generation += 1
         for follower in self._followers:
@@ -166,12 +182,27 @@ class Collection:
         """Return the true nearest visible slots of a unit query vector."""
         return self._flat.search(query, limit, visible)
 
+    def located(self, found: Found, query: Vectors, visible: VisibleSet) -> Nearest:
+        """Return which visible slots a vector database found, by the cosines of the stored vectors.
+
+        What it knows of another worker and we do not yet, or not any more, is left out.
+        """
+        if self._stored is None:
+            raise AssertionError("only a collection that lives afar is searched there")
+        slots = np.array(list(self._stored.slots_of(found.keys).values()), dtype=np.int64)
+        slots = slots[visible.contains(slots)]
+        cosines = self._stored.vectors(slots) @ query
+        order = np.argsort(-cosines, kind="stable")
+        return Nearest(slots[order], cosines[order])
+
     def vectors(self, slots: Slots) -> Vectors:
         """Return the vectors at ``slots``: (n, dimension) f32."""
         return self._flat.vectors(slots)
 
     def tokens(self, slots: Slots) -> list[bytes]:
         """Return the token vectors at ``slots``, int8 of ``row.token_dimension`` columns."""
+        if self._stored is not None:
+            return self._stored.tokens(slots)
         return [self._tokens[slot] for slot in slots.tolist()]
 
     def held(self, slots: Slots) -> tuple[Slots, Vectors]:

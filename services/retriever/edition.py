@@ -5,7 +5,9 @@ once and a rollback finds the old one warm. Every method runs in the search thre
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
+import msgspec
 import numpy as np
 
 from services.retriever.collection import Collection, LexicalInput
@@ -32,7 +34,7 @@ class Edition:
     def __init__(self, collection: Collection, component: str, plan: Plan) -> None:
         self.collection = collection
         self.component = component
-        self.plan = plan
+        self.plan = _without_index(plan) if collection.afar else plan
         self.index: DenseIndex | None = None
         """What answers approximately; None while FLAT answers."""
         self.lexical_generation = 0
@@ -45,8 +47,10 @@ class Edition:
         self._changed_since: set[int] | None = None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> Kind | Literal["milvus"]:
         """Which index answers searches."""
+        if self.collection.afar:
+            return "milvus"
         return "flat" if self.index is None else self.index.kind
 
     @property
@@ -77,6 +81,8 @@ class Edition:
 
     def exactly(self, visible: VisibleSet, nprobe: int) -> bool:
         """Whether :meth:`nearest` compares every visible passage."""
+        if self.collection.afar:
+            return nprobe >= EVERY_LIST
         return self.index is None or visible.few or nprobe >= EVERY_LIST
 
     def _scored_again(
@@ -143,6 +149,11 @@ class Edition:
         self.index = index
         self.follow(np.array(sorted(changed), dtype=np.int64))
         self.imbalance = index.imbalance
+
+
+def _without_index(plan: Plan) -> Plan:
+    """Return the plan for vectors that have their index elsewhere: none is built of them here."""
+    return msgspec.structs.replace(plan, index=msgspec.structs.replace(plan.index, kind="flat"))
 
 
 def _reword(index: LexicalIndex, collection: Collection, slots: Slots) -> None:

@@ -8,6 +8,7 @@ from services.retriever.collection import Change, Collection, LexicalInput
 from services.retriever.lexical import LexicalIndex
 from services.retriever.plan import LexicalPlan
 from services.retriever.store import CollectionRow, Store, StoredPassage
+from services.retriever.storedvectors import StoredVectors
 from services.retriever.terms import english_stemmer
 
 _CHUNK = 1024
@@ -18,21 +19,24 @@ def snapshots_of(state: Path, collection: str, component: str) -> Path:
     return state / "indexes" / collection / component
 
 
-def load_collection(store: Store, row: CollectionRow) -> Collection:
-    """Load one collection: nobody may write the store meanwhile."""
-    collection = searched(store, row)
+def load_collection(
+    store: Store, row: CollectionRow, stored: StoredVectors | None = None
+) -> Collection:
+    """Load one collection, with ``stored`` all but its vectors: nobody may write the store meanwhile."""
+    collection = searched(store, row, stored)
     stem, sequence = english_stemmer(), store.read_sequence()
     for chunk in _chunks(store.passages(row)):
         collection.apply([Change.of(stored, stem) for stored in chunk], sequence)
     return collection
 
 
-def searched(store: Store, row: CollectionRow) -> Collection:
+def searched(store: Store, row: CollectionRow, stored: StoredVectors | None = None) -> Collection:
     """Return a collection in memory that reads its texts and looks up its ids in the store."""
     return Collection(
         row,
         lambda slots: store.hits(row, slots),
         lambda ids, tenants: store.slots_of(row, ids, tenants),
+        stored,
     )
 
 

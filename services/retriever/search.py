@@ -6,7 +6,7 @@ what comes out is checked once more against the stored owner.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from services.retriever.edition import Edition
 from services.retriever.fusion import best_first, fuse
 from services.retriever.signals import late_interaction, signals
 from services.retriever.terms import Stem, terms
+from services.retriever.vectordb import FarAnswer
 from services.retriever.visibility import VisibleSet
 from trimtab.contracts.errors import NamespaceMismatch
 from trimtab.contracts.retrieve import (
@@ -54,6 +55,11 @@ class Retrieved:
     """Seconds by part: dense, lexical, passages, signals."""
     bad: tuple[str, ...]
     """Bad events to count."""
+
+    def after(self, waited_s: float) -> "Retrieved":
+        """Return it with the time that a vector database took counted as the dense half's."""
+        took_s = {**self.took_s, "dense": self.took_s["dense"] + waited_s}
+        return replace(self, took_s=took_s)
 
     def answer(self) -> RetrieveReply:
         """Return the reply; one that tells how the index was searched tells how long each part took, too."""
@@ -98,9 +104,16 @@ class _Clock:
 
 
 def retrieve(
-    edition: Edition, request: RetrieveRequest, tenant: str, stem: Stem, reply_bytes: int
+    edition: Edition,
+    request: RetrieveRequest,
+    tenant: str,
+    stem: Stem,
+    reply_bytes: int,
+    far: FarAnswer | None = None,
 ) -> Retrieved:
     """Answer one request for ``tenant``; the passages of a reply stay below ``reply_bytes``.
+
+    ``far``: what the vector database found, for a collection that lives there.
 
     Raises:
         NamespaceMismatch: the vector is of another space than the collection's.
@@ -109,10 +122,7 @@ def retrieve(
         ForeignPassage: the visible set was wrong; never seen, always checked.
     """
     collection = edition.collection
-    if request.namespace != collection.row.namespace:
-        what = f"the query of collection {request.collection!r}"
-        raise NamespaceMismatch(what, request.namespace, collection.row.namespace)
-    vector = query.unit_vector("query vector", request.vector, collection.row.dimension)
+    vector = asked_vector(edition, request)
     query_tokens = query.one_text("query token vectors", request.tokens)
     session = query.session(request.session, collection.row.dimension)
     visible = collection.visible(tenant)
@@ -120,7 +130,7 @@ def retrieve(
         visible = visible.without(collection.slots_of(request.exclude, tenant))
 
     clock = _Clock()
-    pool = _candidates(edition, request, vector, visible, stem, clock)
+    pool = _candidates(edition, request, vector, visible, stem, clock, far)
     positions, hits = collection.hits(pool.slots)
     pool = pool.pick(positions)
     best_cosine = float(pool.cosine.max(initial=-1.0))
@@ -150,9 +160,31 @@ def retrieve(
         hits=hits,
         signals=found,
         search=_use(edition, request, visible, pool.visited) if request.explain else None,
+        dense=None if far is None else far.outage,
     )
     noticed = _noticed(best_cosine < edition.plan.low_cosine, trimmed, found)
     return Retrieved(reply, clock.took_s, noticed if hits else (EMPTY_RESULT,))
+
+
+def asked_vector(edition: Edition, request: RetrieveRequest) -> NDArray[np.float32]:
+    """Return the vector to search with, (dimension,) of unit length.
+
+    Raises:
+        NamespaceMismatch: it is of another space than the collection's.
+        DimensionMismatch: it is of another dimension.
+        InvalidMessage: it is not one row of f32 of unit length.
+    """
+    row = edition.collection.row
+    if request.namespace != row.namespace:
+        what = f"the query of collection {request.collection!r}"
+        raise NamespaceMismatch(what, request.namespace, row.namespace)
+    return query.unit_vector("query vector", request.vector, row.dimension)
+
+
+def effort(edition: Edition, request: RetrieveRequest) -> tuple[int, int]:
+    """Return how many of the nearest are looked for, and in how many lists."""
+    plan = edition.plan
+    return max(request.limit, plan.fusion.depth), request.nprobe or plan.dense.nprobe
 
 
 def _use(edition: Edition, request: RetrieveRequest, visible: VisibleSet, visited: int) -> IndexUse:
@@ -174,11 +206,14 @@ def _candidates(
     visible: VisibleSet,
     stem: Stem,
     clock: _Clock,
+    far: FarAnswer | None,
 ) -> _Pool:
     plan = edition.plan
-    depth = max(request.limit, plan.fusion.depth)
-    nprobe = request.nprobe or plan.dense.nprobe
-    near = edition.nearest(vector, depth, visible, nprobe)
+    depth, nprobe = effort(edition, request)
+    if far is None:
+        near = edition.nearest(vector, depth, visible, nprobe)
+    else:
+        near = edition.collection.located(far.found, vector, visible)
     clock.lap("dense")
     match = edition.matches(terms(request.text, stem), depth, visible, near.slots)
     known = set(near.slots.tolist())

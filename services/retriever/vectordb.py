@@ -59,6 +59,18 @@ class Found:
     """(n,) f32."""
 
 
+@dataclass(frozen=True, slots=True)
+class FarAnswer:
+    """What the database made of one search, in time."""
+
+    found: Found
+    """Nothing while it is away."""
+    outage: DenseOutage | None
+    """Why that is not everything; None when it is."""
+    took_s: float
+    """Seconds waited."""
+
+
 class VectorsAway(Exception):
     """The database did not do what it was asked; asking again later may help, and nothing is lost."""
 
