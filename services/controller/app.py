@@ -83,6 +83,7 @@ class Controller:
             self._recorder,
             worker.log,
             self._evaluations,
+            self._settings.window_s,
         )
         await worker.connection.subscribe(subjects.SAMPLES, cb=self._sampled)
         await worker.connection.subscribe(subjects.APPLIED, cb=self._acknowledged)

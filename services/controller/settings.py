@@ -23,6 +23,6 @@ class ControllerSettings(WorkerSettings):
     profile: Profile = "cpu"
     """What models run on: ``cpu`` or ``gpu``; alerts on latency differ."""
     window_s: int = Field(default=60, ge=5, le=3600)
-    """Seconds of samples that the status is computed over."""
+    """Seconds of samples that the status, triggers and alerts are computed over."""
     forget_after_s: int = Field(default=60, ge=5, le=86_400)
     """Seconds after which a silent worker leaves the status."""

@@ -27,11 +27,8 @@ from trimtab.control.lease import Lease
 from trimtab.telemetry.logs import Logger
 from trimtab.telemetry.metrics import ALERT_FIRING, TRIGGERS_FIRED
 
-SPAN_S = 60.0
-"""Seconds of samples that a metric of a condition is measured over."""
-
-LONG_SPAN_S = 600.0
-"""The same where the last minute holds too few requests to say anything."""
+LONGER = 10
+"""Times as many seconds are looked at where these hold too few requests to say anything."""
 
 _LOOK_S = 1.0
 Carry = Callable[[Order], Awaitable[object]]
@@ -49,6 +46,8 @@ class Watchtower:
     log: Logger
     evaluations: Evaluations = field(default_factory=Evaluations)
     """Shared with whoever hears them."""
+    span_s: float = 60.0
+    """Seconds of samples that a condition is measured over."""
     _samples: deque[Sample] = field(default_factory=deque)
     _memory: Memory = field(default_factory=Memory)
     _serving: tuple[str, str] = ("", "")
@@ -66,10 +65,11 @@ class Watchtower:
 
     async def look(self, now: float) -> None:
         """Measure every condition; act on those that fire with this look."""
-        while self._samples and self._samples[0].at < now - LONG_SPAN_S:
+        while self._samples and self._samples[0].at < now - LONGER * self.span_s:
             self._samples.popleft()
         shown, before = self.watches, self._of_what_serves()
-        recent, longer = self._heard(now, SPAN_S), self._heard(now, LONG_SPAN_S)
+        recent = self._heard(now, self.span_s)
+        longer = self._heard(now, LONGER * self.span_s)
         self.watches = tuple(
             step(watch, _measured(watch, recent, longer), now, inhibited=self._wanted(watch, now))
             for watch in before

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from services.controller.triggers import FORGETS_S, Watch, parse_triggers
-from services.controller.watchtower import LONG_SPAN_S, Watchtower
+from services.controller.watchtower import LONGER, Watchtower
 from tests.unit.control.documents import canary, controls, kill, state
 from trimtab.contracts.control import Switch
 from trimtab.contracts.errors import RevisionConflict
@@ -218,7 +218,7 @@ async def test_an_alert_says_when_it_begins_and_when_it_is_over_and_takes_nothin
     watchtower = tower(recorder, Leading(), ALERT)
     await looked(watchtower, 0, 7)
     began = list(recorder.said)
-    for second in range(7, 7 + int(LONG_SPAN_S) + int(FORGETS_S) + 60, 30):
+    for second in range(7, 7 + LONGER * 60 + int(FORGETS_S) + 60, 30):
         await watchtower.look(float(second))
 
     assert began == ["errors"]
