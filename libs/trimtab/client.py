@@ -17,7 +17,15 @@ from trimtab.bus.connection import DEFAULT_URL, connect
 from trimtab.bus.ending import close
 from trimtab.bus.explanations import Explanations
 from trimtab.contracts import subjects
-from trimtab.contracts.documents import Document, PutDocuments, PutReply
+from trimtab.contracts.documents import (
+    DeleteDocuments,
+    DeleteReply,
+    Document,
+    GetDocument,
+    PutDocuments,
+    PutReply,
+    StoredDocument,
+)
 from trimtab.contracts.errors import NotReady
 from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.explain import Explanation
@@ -158,12 +166,56 @@ class Client:
         return (await self._caller.call(subjects.MAP_BATCH, batch, MapBatchAnswer, context)).message
 
     async def put_documents(
-        self, collection: str, documents: Sequence[Document], *, timeout_s: float = 60.0
+        self,
+        collection: str,
+        documents: Sequence[Document],
+        *,
+        tenant: str = PUBLIC_TENANT,
+        timeout_s: float = 60.0,
     ) -> PutReply:
-        """Add or replace 1 to 64 passages; returns once they are durable."""
+        """Add or replace 1 to 64 passages; returns once they are durable.
+
+        ``tenant`` sends them: it may write its own passages and public ones; ``public`` writes for everybody.
+        """
         request = PutDocuments(collection=collection, documents=list(documents))
-        context = self._context(PUBLIC_TENANT, timeout_s)
+        context = self._context(tenant, timeout_s)
         return (await self._caller.call(subjects.DOCUMENTS, request, PutReply, context)).message
+
+    async def delete_documents(
+        self,
+        collection: str,
+        ids: Sequence[str] = (),
+        *,
+        articles: Sequence[str] = (),
+        tenant: str = PUBLIC_TENANT,
+        timeout_s: float = 60.0,
+    ) -> DeleteReply:
+        """Remove passages and whole articles that ``tenant`` owns; returns once that is durable.
+
+        At most 64 of each; what is not there is counted as missing, so it may be sent again.
+        """
+        request = DeleteDocuments(collection=collection, ids=list(ids), articles=list(articles))
+        context = self._context(tenant, timeout_s)
+        subject = subjects.DOCUMENTS_DELETE
+        return (await self._caller.call(subject, request, DeleteReply, context)).message
+
+    async def get_document(
+        self,
+        collection: str,
+        name: str,
+        *,
+        tenant: str = PUBLIC_TENANT,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> StoredDocument:
+        """Return the passage with this id as it is stored: ``tenant``'s own, else the public one.
+
+        Raises:
+            RemoteError: there is none (``UnknownDocument``), or no such collection.
+        """
+        request = GetDocument(collection=collection, id=name)
+        context = self._context(tenant, timeout_s)
+        answer = await self._caller.call(subjects.DOCUMENTS_GET, request, StoredDocument, context)
+        return answer.message
 
     async def wait_searchable(self, sequence: int, *, timeout_s: float = 30.0) -> None:
         """Wait until every retriever has applied the stream up to ``sequence``.

@@ -1,10 +1,11 @@
 """Wiring of the gateway: the pipeline behind NATS verbs and behind HTTP."""
 
+from services.gateway.docstream import DocStream
+from services.gateway.documents import Documents
 from services.gateway.exchange import Exchange
 from services.gateway.feedback import Feedback
 from services.gateway.health import Health, aggregate
 from services.gateway.http import Facade, application
-from services.gateway.intake import Intake
 from services.gateway.listener import Listener
 from services.gateway.logbook import Logbook
 from services.gateway.peers import Peers
@@ -18,10 +19,9 @@ from trimtab.bus.admission import Admission
 from trimtab.bus.explanations import Explanations
 from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
-from trimtab.contracts.documents import PutDocuments, PutReply
+from trimtab.contracts.documents import DeleteDocuments, GetDocument, PutDocuments
 from trimtab.contracts.feedback import FeedbackRequest
 from trimtab.contracts.gates import ProbeMap, ProbeSearch
-from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.pipeline import MapBatchCall, MapCall, SearchRequest
 from trimtab.contracts.samples import HealthRequest, Sample
 from trimtab.worker.service import Worker
@@ -54,10 +54,7 @@ class Gateway:
             self._logbook,
             peers,
         )
-        intake = Intake(worker.connection)
-
-        async def put(request: PutDocuments, context: RequestContext) -> PutReply:
-            return await intake.put(request, pipeline.stages(context))
+        documents = Documents(DocStream(worker.connection), pipeline)
 
         worker.serve(Endpoint("search", subjects.SEARCH, SearchRequest, pipeline.search))
         worker.serve(Endpoint("map_output", subjects.MAP_OUTPUT, MapCall, pipeline.map))
@@ -65,9 +62,14 @@ class Gateway:
         probe = Probe(pipeline)
         worker.serve(Endpoint("probe_search", subjects.PROBE_SEARCH, ProbeSearch, probe.search))
         worker.serve(Endpoint("probe_map", subjects.PROBE_MAP, ProbeMap, probe.map))
-        worker.serve(Endpoint("documents", subjects.DOCUMENTS, PutDocuments, put))
+        for name, subject, request, verb in (
+            ("documents", subjects.DOCUMENTS, PutDocuments, documents.put),
+            ("documents_delete", subjects.DOCUMENTS_DELETE, DeleteDocuments, documents.delete),
+            ("documents_get", subjects.DOCUMENTS_GET, GetDocument, documents.get),
+        ):
+            worker.serve(Endpoint(name, subject, request, verb))
         worker.serve(Endpoint("feedback", subjects.FEEDBACK, FeedbackRequest, pipeline.feedback))
-        await self._listen(worker, pipeline, intake)
+        await self._listen(worker, pipeline, documents)
 
     async def unload(self, _worker: Worker) -> None:
         """Finish the HTTP requests in flight, then close."""
@@ -85,7 +87,7 @@ class Gateway:
             Feedback(worker.sampler, memory, chosen.feedback_share),
         )
 
-    async def _listen(self, worker: Worker, pipeline: Pipeline, intake: Intake) -> None:
+    async def _listen(self, worker: Worker, pipeline: Pipeline, documents: Documents) -> None:
         admission = Admission("gateway", self._settings.max_in_flight)
         exchange = Exchange(admission, worker.sampler, worker.log)
 
@@ -95,7 +97,7 @@ class Gateway:
             )
             return aggregate(samples, worker.controls.current, worker.identity.version)
 
-        facade = Facade(pipeline, intake, exchange, self._settings, check)
+        facade = Facade(pipeline, documents, exchange, self._settings, check)
         app = application(facade, worker.identity.version)
         self._listener = Listener(app, self._settings.api_host, self._settings.api_port)
         port = await self._listener.start()

@@ -35,6 +35,7 @@ _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 B = TypeVar("B")
 
 Handler = Callable[[B, RequestContext], Awaitable[msgspec.Struct]]
+Source = Callable[[type[B], Request], Awaitable[B]]
 
 
 @dataclass
@@ -49,16 +50,26 @@ class Exchange:
     """One line per request."""
 
     async def answer(
-        self, request: Request, endpoint: str, kind: type[B], budget_ms: int, handler: Handler[B]
+        self,
+        request: Request,
+        endpoint: str,
+        kind: type[B],
+        budget_ms: int,
+        handler: Handler[B],
+        *,
+        source: "Source[B] | None" = None,
     ) -> Response:
-        """Parse, admit, handle and answer one request; every failure becomes a problem."""
+        """Admit, parse, handle and answer one request; every failure becomes a problem.
+
+        ``source`` says where ``kind`` is read from; None reads the body.
+        """
         began = time.perf_counter()
         request_id = request_id_of(request)
         outcome = "ok"
         try:
             self.admission.enter()
             try:
-                body = parse(kind, await read(request))
+                body = await (source or in_body)(kind, request)
                 reply = await handler(body, context_of(request, request_id, budget_ms))
             finally:
                 self.admission.leave()
@@ -128,6 +139,23 @@ def _traceparent(request: Request) -> str:
     """Return the caller's trace context; one that is malformed is no reason to refuse the request."""
     given = request.headers.get(TRACEPARENT, "")
     return given if _TRACEPARENT.fullmatch(given) else ""
+
+
+async def in_body(kind: type[B], request: Request) -> B:
+    """Parse the JSON body; raises what :func:`read` and :func:`parse` do."""
+    return parse(kind, await read(request))
+
+
+async def in_path(kind: type[B], request: Request) -> B:
+    """Parse the parameters of the path.
+
+    Raises:
+        InvalidMessage: one does not fit; says which.
+    """
+    try:
+        return msgspec.convert(request.path_params, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidMessage(kind.__name__, str(error)) from None
 
 
 async def read(request: Request) -> bytes:

@@ -22,16 +22,23 @@ from services.gateway.bodies import (
     RerankAnswer,
     RerankBody,
 )
+from services.gateway.documents import Documents
 from services.gateway.embedding import embed
-from services.gateway.exchange import TENANT, Exchange, json_response, request_id_of
+from services.gateway.exchange import TENANT, Exchange, in_path, json_response, request_id_of
 from services.gateway.health import Health
-from services.gateway.intake import Intake
 from services.gateway.pipeline import Pipeline
 from services.gateway.problems import refused
 from services.gateway.reranking import rerank
 from services.gateway.settings import GatewaySettings
 from services.gateway.summary import summarise
-from trimtab.contracts.documents import PutDocuments, PutReply
+from trimtab.contracts.documents import (
+    DeleteDocuments,
+    DeleteReply,
+    GetDocument,
+    PutDocuments,
+    PutReply,
+    StoredDocument,
+)
 from trimtab.contracts.feedback import FeedbackReply, FeedbackRequest
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.pipeline import MapBatchCall, MapCall, SearchReply, SearchRequest
@@ -47,13 +54,13 @@ class Facade:
     def __init__(
         self,
         pipeline: Pipeline,
-        intake: Intake,
+        documents: Documents,
         exchange: Exchange,
         settings: GatewaySettings,
         check: HealthCheck,
     ) -> None:
         self._pipeline = pipeline
-        self._intake = intake
+        self._documents = documents
         self._exchange = exchange
         self._settings = settings
         self._check = check
@@ -126,10 +133,47 @@ class Facade:
         async def handle(body: DocumentsBody, context: RequestContext) -> PutReply:
             owned = [document.owned_by(context.tenant) for document in body.documents]
             put = PutDocuments(collection=body.collection, documents=owned)
-            return await self._intake.put(put, self._pipeline.stages(context))
+            return await self._documents.put(put, context)
 
         return await self._exchange.answer(
             request, "documents", DocumentsBody, self._settings.ingest_budget_ms, handle
+        )
+
+    async def delete_documents(self, request: Request) -> Response:
+        """Remove passages and whole articles of the asking tenant; answered once that is durable."""
+        return await self._exchange.answer(
+            request,
+            "documents_delete",
+            DeleteDocuments,
+            self._settings.ingest_budget_ms,
+            self._documents.delete,
+        )
+
+    async def delete_document(self, request: Request) -> Response:
+        """Remove one passage of the asking tenant; `deleted` is 0 when it was not there."""
+
+        async def handle(named: GetDocument, context: RequestContext) -> DeleteReply:
+            delete = DeleteDocuments(collection=named.collection, ids=[named.id])
+            return await self._documents.delete(delete, context)
+
+        return await self._exchange.answer(
+            request,
+            "documents_delete",
+            GetDocument,
+            self._settings.ingest_budget_ms,
+            handle,
+            source=in_path,
+        )
+
+    async def document(self, request: Request) -> Response:
+        """One passage as it is stored: the asking tenant's own, else the public one."""
+        return await self._exchange.answer(
+            request,
+            "documents_get",
+            GetDocument,
+            self._settings.ingest_budget_ms,
+            self._documents.get,
+            source=in_path,
         )
 
     async def feedback(self, request: Request) -> Response:
@@ -179,10 +223,16 @@ def application(facade: Facade, version: str) -> FastAPI:
         ("/v1/embeddings", facade.embeddings, EmbeddingsBody, EmbeddingsAnswer),
         ("/v1/rerank", facade.rerank, RerankBody, RerankAnswer),
         ("/v1/documents", facade.documents, DocumentsBody, PutReply),
+        ("/v1/documents/delete", facade.delete_documents, DeleteDocuments, DeleteReply),
         ("/v1/feedback", facade.feedback, FeedbackRequest, FeedbackReply),
     ]
     for path, endpoint, body, reply in posts:
         app.post(path, openapi_extra=openapi.post(body), responses=openapi.replies(reply))(endpoint)
+    one, named = "/v1/collections/{collection}/documents/{id:path}", openapi.one_document()
+    app.get(one, openapi_extra=named, responses=openapi.replies(StoredDocument))(facade.document)
+    app.delete(one, openapi_extra=named, responses=openapi.replies(DeleteReply))(
+        facade.delete_document
+    )
     health: dict[int | str, dict[str, Any]] = openapi.replies(Health, ())
     health[503] = {**health[200], "description": "Down"}
     app.get("/health", responses=health)(facade.health)

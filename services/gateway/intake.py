@@ -6,25 +6,34 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
-import nats.errors
-import nats.js.errors
 import numpy as np
-from nats.aio.client import Client as NatsClient
 
+from services.gateway.docstream import DocStream
 from services.gateway.stages import Stages
-from trimtab.bus.caller import check_size
 from trimtab.contracts import subjects
-from trimtab.contracts.documents import Document, IndexedPassage, PutDocuments, PutReply, Rejected
+from trimtab.contracts.documents import (
+    CollectionRecord,
+    Document,
+    Entry,
+    IndexedPassage,
+    PutDocuments,
+    PutReply,
+    Rejected,
+)
 from trimtab.contracts.encode import EncodeReply, EncodeRequest, TokenVectors
-from trimtab.contracts.errors import BusUnavailable, ErrorCode, TrimtabError
+from trimtab.contracts.errors import (
+    DimensionMismatch,
+    ErrorCode,
+    NamespaceMismatch,
+    TrimtabError,
+)
 from trimtab.contracts.headers import CONTENT_HASH
 from trimtab.contracts.message import encode
+from trimtab.contracts.retrieve import PUBLIC_TENANT
 from trimtab.contracts.tensor import Matrix
 
 _ENCODE_AT_ONCE = 8
 """Passages per encode request: their token vectors must fit one message."""
-
-_LOOK_UPS_AT_ONCE = 16
 
 _REFUSALS = frozenset({ErrorCode.INVALID, ErrorCode.TOO_LARGE})
 """Codes that speak of a passage itself."""
@@ -41,17 +50,23 @@ class _Pending:
 class Intake:
     """Stores passages in the stream that every retriever follows."""
 
-    def __init__(self, connection: NatsClient) -> None:
-        self._connection = connection
-        self._js = connection.jetstream(timeout=10)
-        self._looking_up = asyncio.Semaphore(_LOOK_UPS_AT_ONCE)
+    def __init__(self, stream: DocStream) -> None:
+        self._stream = stream
 
     async def put(self, request: PutDocuments, stages: Stages) -> PutReply:
         """Store what is new; the reply is sent after the last write was acknowledged.
 
         One bad document is reported by its position and leaves the others alone.
+
+        Raises:
+            NamespaceMismatch: the release's encoder makes vectors of another space than the collection's.
+            DimensionMismatch: it makes vectors of another dimension; nothing of them was stored.
+            BusUnavailable: a write was not acknowledged.
         """
-        rejected = list(_problems(request.documents))
+        record = await self._stream.record(request.collection)
+        if record is not None:
+            check_space(record, stages.release.namespace, record.dimension)
+        rejected = list(_problems(request.documents, stages.context.tenant))
         bad = {problem.index for problem in rejected}
         pending = [
             _pending(index, document, request.collection, stages)
@@ -76,15 +91,10 @@ class Intake:
 
     async def _stored(self, item: _Pending) -> int:
         """Return the stream sequence under which exactly this content is stored, else 0."""
-        async with self._looking_up:
-            try:
-                last = await self._js.get_last_msg(subjects.DOCS_STREAM, item.subject)
-            except nats.js.errors.NotFoundError:
-                return 0
-            except nats.errors.Error:
-                raise BusUnavailable from None
-        same = (last.headers or {}).get(CONTENT_HASH) == item.content_hash
-        return (last.seq or 0) if same else 0
+        last = await self._stream.last(item.subject)
+        if last is None or (last.headers or {}).get(CONTENT_HASH) != item.content_hash:
+            return 0
+        return last.seq or 0
 
     async def _store_or_name(
         self, batch: Sequence[_Pending], collection: str, stages: Stages, rejected: list[Rejected]
@@ -92,6 +102,8 @@ class Intake:
         """Store a batch and return its last sequence; halve one that is refused until the bad passage is alone."""
         try:
             return await self._store(batch, collection, stages)
+        except (DimensionMismatch, NamespaceMismatch):
+            raise  # speaks of the collection: it would be said again of each passage
         except TrimtabError as error:
             if error.code not in _REFUSALS:
                 raise
@@ -115,6 +127,13 @@ class Intake:
                 tokens=True,
             )
         )
+        record = CollectionRecord(
+            collection=collection,
+            namespace=release.namespace,
+            component=release.encode,
+            dimension=encoded.vectors.dim,
+        )
+        check_space(await self._stream.begin(record), release.namespace, encoded.vectors.dim)
         writes = []
         for item, vector, tokens in zip(batch, *_rows(encoded, len(batch)), strict=True):
             passage = IndexedPassage(
@@ -130,17 +149,9 @@ class Intake:
         return max(await asyncio.gather(*writes))
 
     async def _publish(self, item: _Pending, body: bytes) -> int:
-        headers = {CONTENT_HASH: item.content_hash}
-        check_size(headers, body, self._connection.max_payload)
-        try:
-            ack = await self._js.publish(
-                item.subject, body, stream=subjects.DOCS_STREAM, headers=headers
-            )
-        except (nats.errors.Error, nats.js.errors.Error):
-            raise BusUnavailable(
-                "the document stream did not acknowledge; nothing of this request is promised, send it again"
-            ) from None
-        return ack.seq
+        return await self._stream.write(
+            item.subject, body, entry=Entry.PASSAGE, content_hash=item.content_hash
+        )
 
 
 def content_hash(document: Document, collection: str, component: str) -> str:
@@ -149,9 +160,23 @@ def content_hash(document: Document, collection: str, component: str) -> str:
     return hashlib.sha256(canonical).hexdigest()
 
 
-def document_key(document: Document) -> str:
+def document_key(tenant: str, name: str) -> str:
     """Return the subject token of a passage: unique within its collection."""
-    return hashlib.sha256(f"{document.tenant}\0{document.id}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{tenant}\0{name}".encode()).hexdigest()[:32]
+
+
+def check_space(record: CollectionRecord, namespace: str, dimension: int) -> None:
+    """Refuse vectors that are not of a collection's space.
+
+    Raises:
+        NamespaceMismatch: they are of another one.
+        DimensionMismatch: they are of another dimension.
+    """
+    what = f"a passage for collection {record.collection!r}"
+    if namespace != record.namespace:
+        raise NamespaceMismatch(what, namespace, record.namespace)
+    if dimension != record.dimension:
+        raise DimensionMismatch(what, dimension, record.dimension)
 
 
 def _pending(index: int, document: Document, collection: str, stages: Stages) -> _Pending:
@@ -159,7 +184,7 @@ def _pending(index: int, document: Document, collection: str, stages: Stages) ->
         index,
         document,
         content_hash(document, collection, stages.release.encode),
-        subjects.document(collection, document_key(document)),
+        subjects.document(collection, document_key(document.tenant, document.id)),
     )
 
 
@@ -167,12 +192,19 @@ def _searchable(document: Document) -> str:
     return f"{document.title}\n{document.text}" if document.title else document.text
 
 
-def _problems(documents: Sequence[Document]) -> Iterator[Rejected]:
+def _problems(documents: Sequence[Document], sender: str) -> Iterator[Rejected]:
+    """Yield the documents that cannot be stored; who sends without a tenant may write for every tenant."""
+    allowed = (sender, PUBLIC_TENANT)
     seen: dict[tuple[str, str], int] = {}
     for index, document in enumerate(documents):
         first = seen.setdefault((document.tenant, document.id), index)
         if not document.text.strip():
             yield Rejected(index=index, id=document.id, reason="text is blank")
+        elif sender != PUBLIC_TENANT and document.tenant not in allowed:
+            reason = (
+                f"its tenant is another one than the sender; leave it out, or say {PUBLIC_TENANT}"
+            )
+            yield Rejected(index=index, id=document.id, reason=reason)
         elif first != index:
             reason = f"the id stands twice in this request, first at {first}"
             yield Rejected(index=index, id=document.id, reason=reason)

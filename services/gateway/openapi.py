@@ -24,15 +24,19 @@ from services.gateway.bodies import (
 from services.gateway.exchange import MAX_TIMEOUT_MS, NAME_PATTERN, REQUEST_ID, TENANT, TIMEOUT
 from services.gateway.health import Health
 from services.gateway.problems import MEDIA_TYPE, STATUSES
-from trimtab.contracts.documents import PutReply
+from trimtab.contracts.documents import DeleteDocuments, DeleteReply, PutReply, StoredDocument
 from trimtab.contracts.feedback import FeedbackReply, FeedbackRequest
 from trimtab.contracts.pipeline import SearchReply, SearchRequest
+from trimtab.contracts.retrieve import COLLECTION_PATTERN
 
 _TYPES: tuple[type[msgspec.Struct], ...] = (
     SearchRequest,
     SearchReply,
     DocumentsBody,
     PutReply,
+    DeleteDocuments,
+    DeleteReply,
+    StoredDocument,
     EmbeddingsBody,
     EmbeddingsAnswer,
     RerankBody,
@@ -52,6 +56,7 @@ _EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
         "collection": "notes",
         "documents": [{"id": "1", "text": "Hot changes need no restart."}],
     },
+    DeleteDocuments: {"collection": "notes", "ids": ["1"]},
     RerankBody: {"query": "fruit", "documents": ["a rudder", "an apple"], "top_n": 1},
     MapBody: {"output": "hate/threatening", "detector": "openai-moderation"},
     FeedbackRequest: {"request_id": "search-1", "passage": "shutil.copytree"},
@@ -74,6 +79,16 @@ def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, An
         "required": False,
         "description": description,
         "schema": schema,
+    }
+
+
+def _in_path(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": description,
+        "schema": {"type": "string", **schema},
     }
 
 
@@ -103,6 +118,17 @@ def post(body: type[msgspec.Struct]) -> dict[str, Any]:
     return {
         "requestBody": {"required": True, "content": {"application/json": content}},
         "parameters": _HEADERS,
+    }
+
+
+def one_document() -> dict[str, Any]:
+    """Return the ``openapi_extra`` of a route that names a passage in its path."""
+    return {
+        "parameters": [
+            _in_path("collection", "Its collection.", {"pattern": COLLECTION_PATTERN}),
+            _in_path("id", "Its id; may hold slashes.", {"minLength": 1, "maxLength": 256}),
+            *_HEADERS,
+        ]
     }
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 from trimtab.bus.caller import RETRIES, Caller
 from trimtab.contracts import subjects
 from trimtab.contracts.component import Release
+from trimtab.contracts.documents import FindPassages, FoundPassages
 from trimtab.contracts.encode import EncodeReply, EncodeRequest
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.mapping import MapReply, MapRequest
@@ -97,6 +98,11 @@ class Stages:
         """Loose texts to signals."""
         subject = subjects.score(self.release.retrieve)
         return await self._call("score", subject, self.release.retrieve, request, ScoreReply)
+
+    async def passages(self, request: FindPassages) -> FoundPassages:
+        """Articles to the ids of their passages."""
+        subject = subjects.passages(self.release.retrieve)
+        return await self._call("passages", subject, self.release.retrieve, request, FoundPassages)
 
     async def rerank(self, request: RerankRequest, component: str) -> RerankReply:
         """Signals to a better order, giving up early enough to answer in the order that they have."""
