@@ -15,8 +15,8 @@ import msgspec
 from services.gateway.degrade import without_vectors
 from services.gateway.explanation import explain
 from services.gateway.logbook import Logbook
+from services.gateway.ordering import rank
 from services.gateway.peers import Peers
-from services.gateway.ranking import rank
 from services.gateway.reply import search_reply
 from services.gateway.stages import Stages
 from services.gateway.window import window_of

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from services.gateway.ordering import rank
 from services.gateway.pipeline import Pipeline
-from services.gateway.ranking import rank
 from services.gateway.stages import Stages
 from trimtab.contracts.encode import EncodeReply, EncodeRequest
 from trimtab.contracts.errors import InvalidCommand, UnknownRelease

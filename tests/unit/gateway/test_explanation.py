@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from services.gateway.explanation import explain
-from services.gateway.ranking import rank
+from services.gateway.ordering import rank
 from services.gateway.reply import search_reply
 from tests.unit.gateway.searches import SECRET, Reranker, found, stages
 from trimtab.contracts.errors import NoWorkers

@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from services.retriever.dense import Vectors
 from services.retriever.edition import Edition
 from services.retriever.search import Retrieved, retrieve
 from services.retriever.terms import english_stemmer
@@ -30,8 +31,9 @@ def ask(edition: Edition, asked: RetrieveRequest, tenant: str = "public") -> Ret
     return retrieve(edition, asked, tenant, STEM, 700_000)
 
 
-def query(number: int = 5) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
-    return clustered(np.random.default_rng(number), 1, 1)[0]
+def query(number: int = 5) -> Vectors:
+    vector: Vectors = clustered(np.random.default_rng(number), 1, 1)[0]
+    return vector
 
 
 def use(found: Retrieved) -> IndexUse:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.ranking import rank
+from services.gateway.ordering import rank
 from tests.unit.gateway.searches import Reranker, found, stages
 from trimtab.contracts.errors import NoWorkers
 
