@@ -3,15 +3,18 @@
 import asyncio
 import sys
 
-from services.retriever.caretaker import WrongIndex
+from services.retriever.backends import backend_of
 from services.retriever.catalogue import Catalogue
 from services.retriever.feed import Feed
 from services.retriever.follower import Follower
-from services.retriever.plan import FILE, Plan, load_plan
+from services.retriever.mirrors import Backend
+from services.retriever.indexing import WrongIndex
+from services.retriever.plan import FILE
 from services.retriever.querymodel_choice import QueryModels
 from services.retriever.querymodel_loading import load_models
 from services.retriever.settings import RetrieverSettings
 from services.retriever.statefolder import StateFolder, claim
+from services.retriever.trained import Component, load_component
 from trimtab.artifacts.manifest import ArtifactCorrupt, Manifest
 from trimtab.artifacts.shipped import shipped
 from trimtab.artifacts.store import provide
@@ -24,6 +27,7 @@ from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.inspect import InspectReply, InspectRequest
 from trimtab.contracts.retrieve import RetrieveReply, RetrieveRequest, ScoreReply, ScoreRequest
 from trimtab.contracts.samples import Readiness
+from trimtab.contracts.vectors import VectorsReply, VectorsRequest
 from trimtab.telemetry.metrics import RETRIEVER_QUERIES, RETRIEVER_SEARCH_DURATION
 from trimtab.worker.service import Worker
 from trimtab.worker.settings import DeploymentSettings
@@ -31,6 +35,7 @@ from trimtab.worker.settings import DeploymentSettings
 _RETRIEVE = "retrieve"
 _SCORE = "score"
 _INSPECT = "inspect"
+_VECTORS = "vectors"
 _PASSAGES = "passages"
 _SWITCH_S = 0.0005
 """A thread in pure Python (tokenising an ingest) gives way to a search after that, not after 5 ms."""
@@ -43,10 +48,12 @@ def build(deployment: DeploymentSettings, settings: RetrieverSettings) -> Worker
 
     Raises:
         StateInUse: another process holds the instance's state folder.
+        InvalidSettings: they name a vector database whose package is not installed.
     """
+    backend = backend_of(settings)
     folder = claim(deployment.home, "retriever", settings.instance)
     settings = settings.model_copy(update={"instance": folder.name})
-    retriever = Retriever(settings, folder)
+    retriever = Retriever(settings, folder, backend)
     return Worker(
         "retriever",
         "Finds candidate passages by meaning and by words",
@@ -62,29 +69,36 @@ def build(deployment: DeploymentSettings, settings: RetrieverSettings) -> Worker
 class Retriever:
     """What the worker loads and unloads."""
 
-    def __init__(self, settings: RetrieverSettings, folder: StateFolder) -> None:
+    def __init__(
+        self, settings: RetrieverSettings, folder: StateFolder, backend: Backend | None
+    ) -> None:
         self._settings = settings
         self._folder = folder
+        self._backend = backend
         self._catalogue: Catalogue | None = None
         self._follower: Follower | None = None
 
     async def load(self, worker: Worker) -> None:
         """Load what is on disk, read what the stream has beyond it, then serve."""
-        plan, manifest = await self._component(worker, self._settings.component)
+        component = await self._component(worker, self._settings.component)
         sys.setswitchinterval(_SWITCH_S)
-        catalogue = Catalogue(self._folder.path, self._settings.reply_bytes, worker.log)
+        catalogue = Catalogue(
+            self._folder.path, self._settings.reply_bytes, worker.log, self._backend
+        )
         self._catalogue = catalogue
         await self._load_query_models(worker, catalogue)
         await catalogue.load()
-        await catalogue.add(manifest.reference, plan)
+        await catalogue.add(component.manifest.reference, component.plan, component.trained)
         await ensure(worker.connection.jetstream(timeout=10), docs_stream())
         self._follower = Follower(worker, Feed(worker.connection, worker.log), catalogue)
         catalogue.caretaker.on_change = self._follower.tell
+        catalogue.mirrors.on_change = self._follower.tell
         await self._follower.catch_up()
         await catalogue.caretaker.settle()
+        await catalogue.mirrors.settle()
         catalogue.caretaker.start()
         self._follower.tell()
-        _serve(worker, catalogue, manifest)
+        _serve(worker, catalogue, component.manifest)
 
     async def load_component(self, worker: Worker, reference: str) -> None:
         """Index every collection as another component says, then answer for it beside the others.
@@ -94,13 +108,13 @@ class Retriever:
         """
         if self._catalogue is None:  # the worker loads before it is asked for more
             raise AssertionError("no component is asked for before the catalogue is loaded")
-        plan, manifest = await self._component(worker, reference)
+        component = await self._component(worker, reference)
         try:
-            await self._catalogue.add(reference, plan)
+            await self._catalogue.add(reference, component.plan, component.trained)
         except WrongIndex as error:
             problem = f"an index built of collection {error} does not find its own vectors"
             raise ArtifactCorrupt(reference, FILE, problem) from error
-        _serve(worker, self._catalogue, manifest)
+        _serve(worker, self._catalogue, component.manifest)
 
     async def unload(self, worker: Worker) -> None:
         """Stop following, save the indexes, let go of the folder."""
@@ -120,12 +134,12 @@ class Retriever:
         if found.refused:
             worker.feel(Readiness.DEGRADED, "; ".join(found.refused))
 
-    async def _component(self, worker: Worker, reference: str) -> tuple[Plan, Manifest]:
+    async def _component(self, worker: Worker, reference: str) -> Component:
         cache = worker.deployment.home / "components"
         folder, _ = await provide(
             worker.connection, reference, cache, shipped(self._settings.shipped)
         )
-        return await asyncio.to_thread(load_plan, folder)
+        return await asyncio.to_thread(load_component, folder)
 
 
 def _serve(worker: Worker, catalogue: Catalogue, manifest: Manifest) -> None:
@@ -146,6 +160,14 @@ def _serve(worker: Worker, catalogue: Catalogue, manifest: Manifest) -> None:
             component,
             steered=False,
         ),
+        Endpoint(
+            _VECTORS,
+            subjects.vectors(component),
+            VectorsRequest,
+            _vectors_handler(catalogue, component),
+            component,
+            steered=False,
+        ),
     ):
         worker.serve(endpoint)
     worker.loaded(component, manifest.hash)
@@ -155,7 +177,8 @@ def _retrieve_handler(worker: Worker, catalogue: Catalogue, component: str) -> H
     parts = {part: RETRIEVER_SEARCH_DURATION.labels(part) for part in _PARTS}
 
     async def retrieve(request: RetrieveRequest, context: RequestContext) -> RetrieveReply:
-        found = await catalogue.retrieve(component, request, context.tenant)
+        remaining_s = context.remaining_ms() / 1000
+        found = await catalogue.retrieve(component, request, context.tenant, remaining_s)
         for part, took_s in found.took_s.items():
             parts[part].observe(took_s)
         fallback = found.reply.fallback
@@ -190,3 +213,10 @@ def _inspect_handler(catalogue: Catalogue, component: str) -> Handler:
         return await catalogue.inspect(component, request, context.tenant)
 
     return inspect
+
+
+def _vectors_handler(catalogue: Catalogue, component: str) -> Handler:
+    async def vectors(request: VectorsRequest, context: RequestContext) -> VectorsReply:
+        return await catalogue.vectors(component, request, context.tenant)
+
+    return vectors

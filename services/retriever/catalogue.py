@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from services.retriever.feed import FeedMessage
 from services.retriever.intake import Intake, Taken
 from services.retriever.lanes import Lanes
 from services.retriever.mirrors import Backend, Mirrors
+from services.retriever.paging import page
 from services.retriever.plan import Plan
 from services.retriever.querymodel_choice import OWN, QueryModels, wants_model
 from services.retriever.schema import UnusableStore
@@ -26,12 +28,14 @@ from services.retriever.scoring import score
 from services.retriever.search import Retrieved, asked_vector, effort, retrieve
 from services.retriever.store import FILE, CollectionRow, Store
 from services.retriever.terms import english_stemmer
+from services.retriever.trained import Trained
 from services.retriever.vectordb import FarAnswer
 from services.retriever.wordcare import WordCare
 from trimtab.contracts.documents import MAX_FOUND, FindPassages, FoundPassages
 from trimtab.contracts.errors import UnknownCollection
 from trimtab.contracts.inspect import InspectReply, InspectRequest
 from trimtab.contracts.retrieve import RetrieveRequest, ScoreReply, ScoreRequest
+from trimtab.contracts.vectors import VectorsReply, VectorsRequest
 from trimtab.telemetry.logs import Logger
 
 _APPLY_CHUNK = 64
@@ -69,6 +73,7 @@ class Catalogue:
         self._changing = asyncio.Lock()
         self._collections: dict[str, Collection] = {}
         self._plans: dict[str, Plan] = {}
+        self._trained: dict[str, Mapping[str, Trained]] = {}
         self._editions: dict[str, dict[str, Edition]] = {}
         self._words = WordCare(self._lanes, self._every_edition, log)
         self.caretaker = Caretaker(state, self._lanes, self._store, self._changing, log)
@@ -93,8 +98,12 @@ class Catalogue:
             await self.mirrors.begin(row, self.stream)
         self._words.start()
 
-    async def add(self, component: str, plan: Plan) -> None:
+    async def add(
+        self, component: str, plan: Plan, trained: Mapping[str, Trained] = MappingProxyType({})
+    ) -> None:
         """Index every collection as a component says, beside the others, while traffic flows.
+
+        ``trained``: the indexes that the component brings, by collection.
 
         Returns once a search finds everything that is stored. Adding a component again does nothing.
 
@@ -105,6 +114,7 @@ class Catalogue:
             return
         async with self._changing:  # so that no passage comes between an edition and its collection
             self._plans[component] = plan
+            self._trained[component] = trained
             self._editions[component] = {}
             made = [await self._edition(each, component) for each in self._collections.values()]
         try:
@@ -208,6 +218,13 @@ class Catalogue:
             edition, request, tenant, self._lanes, snapshots, self._reply_bytes
         )
 
+    async def vectors(self, component: str, request: VectorsRequest, tenant: str) -> VectorsReply:
+        """Return one page of a collection's vectors; raises what :meth:`get` does."""
+        row = self.get(component, request.collection).collection.row
+        return await self._lanes.store(
+            page, self._store.path, row, request, tenant, self._reply_bytes
+        )
+
     async def close(self) -> None:
         """Finish the batch that is being applied, save what no snapshot holds, then close the store."""
         async with self._changing:
@@ -253,7 +270,8 @@ class Catalogue:
         return [each for named in self._editions.values() for each in named.values()]
 
     async def _edition(self, collection: Collection, component: str) -> Edition:
-        edition = Edition(collection, component, self._plans[component])
+        trained = self._trained[component].get(collection.row.name)
+        edition = Edition(collection, component, self._plans[component], trained)
         await self._lanes.search(collection.attach, edition)
         self.caretaker.adopt(edition)
         self._editions[component][collection.row.name] = edition
@@ -261,7 +279,7 @@ class Catalogue:
 
     async def _remove(self, component: str) -> None:
         async with self._changing:
-            del self._plans[component]
+            del self._plans[component], self._trained[component]
             for edition in self._editions.pop(component).values():
                 self.caretaker.release(edition)
                 await self._lanes.search(edition.collection.detach, edition)

@@ -10,20 +10,16 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from services.retriever import kinds
+from services.retriever.advice import Shape
 from services.retriever.collection import Collection, LexicalInput
 from services.retriever.dense import DenseIndex, Kind, Nearest, Slots, Vectors
-from services.retriever.index import ROUNDING
 from services.retriever.lexical import LexicalIndex
 from services.retriever.plan import Plan
 from services.retriever.segment import Matches
+from services.retriever.trained import Trained
 from services.retriever.visibility import VisibleSet
 from trimtab.contracts.retrieve import EVERY_LIST
-
-_SAMPLE_PER_LIST = 128
-"""Training vectors per IVF list; faiss itself would use at most 256."""
-
-_REFINE = 4
-"""Candidates per result wanted from an index of codes, before the true vectors choose among them."""
 
 _SEED = 7
 
@@ -31,18 +27,26 @@ _SEED = 7
 class Edition:
     """How one component searches one collection."""
 
-    def __init__(self, collection: Collection, component: str, plan: Plan) -> None:
+    def __init__(
+        self, collection: Collection, component: str, plan: Plan, trained: Trained | None = None
+    ) -> None:
         self.collection = collection
         self.component = component
         self.plan = _without_index(plan) if collection.afar else plan
+        row = collection.row
+        fits = trained is not None and trained.fits(row.namespace, row.dimension)
+        self.trained = trained if fits else None
+        """The index that the component brings for this collection; None when it brings none of its space."""
         self.index: DenseIndex | None = None
         """What answers approximately; None while FLAT answers."""
         self.lexical_generation = 0
         """Generation of the collection that the BM25 index holds."""
         self.lexical = LexicalIndex(np.empty(0, dtype=np.int64), [], 0, plan.lexical)
         """Its BM25 index: all passages once :meth:`adopt_lexical` was called, if there were any before it."""
-        self.imbalance = 0.0
-        """How uneven the IVF lists are, as of the last change; 1 is even, 0 means none."""
+        self.indexed = 0
+        """Passages when the index was trained; 0 while FLAT answers."""
+        self.shape = Shape()
+        """The index in numbers, as of the last :meth:`measure`."""
         self._reworded_since: set[int] | None = None
         self._changed_since: set[int] | None = None
 
@@ -58,6 +62,20 @@ class Edition:
         """IVF lists; 0 without."""
         return 0 if self.index is None else self.index.nlist
 
+    @property
+    def dead(self) -> int:
+        """Tombstones in the index."""
+        return 0 if self.index is None else self.index.dead
+
+    def measure(self) -> None:
+        """Look how long the lists are now."""
+        size, index = self.collection.size, self.index
+        if index is None:
+            self.shape = Shape(size)
+            return
+        longest = max(index.lengths(), default=0)
+        self.shape = Shape(size, self.indexed, index.nlist, index.imbalance, longest, index.dead)
+
     def follow(self, slots: Slots) -> None:
         """Take over the vectors that the collection now holds at ``slots``; none of a removed passage."""
         if self._changed_since is not None:
@@ -66,7 +84,6 @@ class Edition:
             present = self.collection.present(slots)
             self.index.remove(np.setdiff1d(slots, present))
             self.index.replace(self.collection.vectors(present), present)
-            self.imbalance = self.index.imbalance
 
     def nearest(self, query: Vectors, limit: int, visible: VisibleSet, nprobe: int) -> Nearest:
         """Return the nearest visible slots of a unit query vector; exact where few are visible.
@@ -75,25 +92,14 @@ class Edition:
         """
         if self.index is None or self.exactly(visible, nprobe):
             return self.collection.nearest(query, limit, visible)
-        if self.index.cosine_error <= ROUNDING:
-            return self.index.search(query, limit, visible, nprobe)
-        return self._scored_again(query, limit, visible, nprobe)
+        vectors, plan = self.collection.vectors, self.plan.index
+        return kinds.nearest(self.index, vectors, plan, query, limit, visible, nprobe)
 
     def exactly(self, visible: VisibleSet, nprobe: int) -> bool:
         """Whether :meth:`nearest` compares every visible passage."""
         if self.collection.afar:
             return nprobe >= EVERY_LIST
         return self.index is None or visible.few or nprobe >= EVERY_LIST
-
-    def _scored_again(
-        self, query: Vectors, limit: int, visible: VisibleSet, nprobe: int
-    ) -> Nearest:
-        """Return the best of several times as many estimates, by the true vectors."""
-        assert self.index is not None  # noqa: S101 - for the checker
-        found = self.index.search(query, _REFINE * limit, visible, nprobe)
-        cosines = self.collection.vectors(found.slots) @ query
-        order = np.argsort(-cosines, kind="stable")[:limit]
-        return Nearest(found.slots[order], cosines[order], found.visited)
 
     def matches(
         self, query: Sequence[str], limit: int, visible: VisibleSet, others: Slots
@@ -130,25 +136,28 @@ class Edition:
         """Remember from here on which slots change: an index is being made or read elsewhere."""
         self._changed_since = set()
 
-    def sample(self, nlist: int) -> Vectors:
-        """Return vectors to train ``nlist`` lists on; the same collection gives the same ones."""
+    def sample(self, size: int) -> Vectors:
+        """Return at most ``size`` vectors to train on; the same collection gives the same ones."""
         slots = self.collection.slots
-        picked = np.random.default_rng(_SEED).permutation(len(slots))[: nlist * _SAMPLE_PER_LIST]
+        picked = np.random.default_rng(_SEED).permutation(len(slots))[:size]
         return self.collection.vectors(slots[np.sort(picked)])
 
-    def adopt_index(self, index: DenseIndex, also: Slots | None = None) -> None:
+    def adopt_index(
+        self, index: DenseIndex, also: Slots | None = None, *, indexed: int = 0
+    ) -> None:
         """Let ``index`` answer from now on, caught up with what changed since :meth:`begin_index`.
 
         ``also``: further slots whose vectors may differ from those of the index, or were removed since;
-        those that the collection does not hold yet follow when it does.
+        those that the collection does not hold yet follow when it does. ``indexed``: passages when it
+        was trained.
         """
         changed = self._changed_since or set()
         if also is not None:
             changed = changed | set(also.tolist())
         self._changed_since = None
-        self.index = index
+        self.index, self.indexed = index, indexed
         self.follow(np.array(sorted(changed), dtype=np.int64))
-        self.imbalance = index.imbalance
+        self.measure()
 
 
 def _without_index(plan: Plan) -> Plan:

@@ -4,15 +4,24 @@ import asyncio
 import contextlib
 import sqlite3
 
+from services.retriever.advice import Shape, advice, reasons_to_rebuild
 from services.retriever.catalogue import Catalogue
 from services.retriever.feed import Feed, StreamReplaced
 from trimtab.bus.ending import end
 from trimtab.contracts.samples import Readiness
-from trimtab.telemetry.metrics import RETRIEVER_PASSAGES, RETRIEVER_SEQUENCE
+from trimtab.telemetry.metrics import (
+    RETRIEVER_INDEX_ADVISED,
+    RETRIEVER_INDEX_GROWTH,
+    RETRIEVER_INDEX_HOTTEST,
+    RETRIEVER_INDEX_IMBALANCE,
+    RETRIEVER_PASSAGES,
+    RETRIEVER_SEQUENCE,
+)
 from trimtab.worker.service import Worker
 
 _RETRY_S = 2.0
 _BEHIND = "reading the document stream again: not all passages are searchable yet"
+_AFAR = "Milvus does not have all vectors or is away: its collections are searched by words; see the log"
 _UNWRITABLE = "the passage store cannot be written; is the disk full?"
 
 
@@ -58,12 +67,27 @@ class Follower:
             facts[f"namespace.{name}"] = collection.row.namespace
             facts[f"dimension.{name}"] = collection.row.dimension
             RETRIEVER_PASSAGES.labels(name).set(sizes[name])
+        self._tell_of_mirrors()
         for number, component in enumerate(self._catalogue.components):
             for name, edition in self._catalogue.editions(component).items():
                 about = f"{name}.{component}" if number else name
                 facts[f"index.{about}"] = edition.kind
                 facts[f"nlist.{about}"] = edition.nlist
-                facts[f"imbalance.{about}"] = round(edition.imbalance, 3)
+                facts[f"imbalance.{about}"] = round(edition.shape.imbalance, 3)
+                facts[f"growth.{about}"] = round(edition.shape.growth, 3)
+                facts[f"advice.{about}"] = advice(name, edition.shape)
+                _measure(name, component, edition.shape)
+
+    def _tell_of_mirrors(self) -> None:
+        """Say which collections are searched without their vectors; the worker limps as long as one is."""
+        outages = self._catalogue.mirrors.outages
+        for name, outage in outages.items():
+            self._worker.identity.facts[f"vectors.{name}"] = "ready" if outage is None else outage
+        if any(outages.values()):
+            if not self._unsound:
+                self._limp(_AFAR)
+        elif self._unsound == _AFAR:
+            self._recover()
 
     async def _follow(self) -> None:
         while True:
@@ -96,7 +120,8 @@ class Follower:
                     self.tell()
                 if self._feed.behind == 0:
                     self._caught_up.set()
-                    self._recover()
+                    if self._unsound != _AFAR:
+                        self._recover()
 
     def _limp(self, reason: str) -> None:
         identity = self._worker.identity
@@ -116,3 +141,11 @@ class Follower:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._worker.log.error("follower_ended", error=type(error).__name__, exc_info=error)
             self._worker.request_stop()
+
+
+def _measure(collection: str, component: str, shape: Shape) -> None:
+    about = (collection, component)
+    RETRIEVER_INDEX_IMBALANCE.labels(*about).set(shape.imbalance)
+    RETRIEVER_INDEX_HOTTEST.labels(*about).set(shape.hottest)
+    RETRIEVER_INDEX_GROWTH.labels(*about).set(shape.growth)
+    RETRIEVER_INDEX_ADVISED.labels(*about).set(float(bool(reasons_to_rebuild(shape))))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.retriever import snapshot
+from services.retriever.advice import advice
 from services.retriever.dense import DenseIndex
 from services.retriever.edition import Edition
 from services.retriever.lanes import Lanes
@@ -53,6 +54,7 @@ async def inspect(
 def _facts(edition: Edition) -> InspectReply:
     """Return what can be said at once, all of the same moment."""
     collection, index = edition.collection, edition.index
+    edition.measure()
     return InspectReply(
         collection=collection.row.name,
         index=collection.version,
@@ -67,6 +69,9 @@ def _facts(edition: Edition) -> InspectReply:
         nprobe=edition.plan.dense.nprobe,
         lists=[] if index is None else sorted(index.lengths(), reverse=True),
         imbalance=0.0 if index is None else index.imbalance,
+        indexed=edition.indexed,
+        dead=edition.dead,
+        advice=advice(collection.row.name, edition.shape),
         stored=Norms().facts(),
         copies=None,
         snapshot="",

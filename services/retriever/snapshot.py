@@ -1,7 +1,7 @@
 """Index files on disk: written whole or not at all, and believed only after checksum, shape and golden queries.
 
-A snapshot saves training time, nothing else, so only IVF lists have one: whatever is wrong with it is
-counted and they are trained again from the store. Rows changed after its sequence are brought up to date
+A snapshot saves training time, nothing else, so FLAT has none: whatever is wrong with it is
+counted and it is made again from the store. Rows changed after its sequence are brought up to date
 by the caller.
 """
 
@@ -14,11 +14,11 @@ from pathlib import Path
 
 import msgspec
 
-from services.retriever import golden
-from services.retriever.dense import DenseIndex
+from services.retriever import golden, kinds
+from services.retriever.dense import DenseIndex, Kind
 from services.retriever.golden import GoldenSet
 from services.retriever.index import UnreadableIndex
-from services.retriever.ivf import read_ivf
+from services.retriever.plan import IndexPlan
 from trimtab.artifacts.manifest import MANIFEST, ArtifactError, verify, write_manifest
 
 INDEX = "index.faiss"
@@ -59,10 +59,14 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     component: str
     """Retriever component that it belongs to."""
     nlist: int
-    """IVF lists."""
+    """IVF lists; 0 without."""
+    kind: Kind = "ivf"
+    """Of the index; those that do not say were written when there was one kind."""
+    indexed: int = 0
+    """Passages when the index was trained; 0 when nobody wrote it down."""
 
 
-def save(folder: Path, lists: DenseIndex, header: Header, questions: GoldenSet) -> Path:
+def save(folder: Path, index: DenseIndex, header: Header, questions: GoldenSet) -> Path:
     """Write a snapshot below ``folder`` and remove older ones; return its folder.
 
     The files are flushed before a rename makes them visible: a crash leaves the old snapshot or the new one.
@@ -70,7 +74,7 @@ def save(folder: Path, lists: DenseIndex, header: Header, questions: GoldenSet) 
     folder.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder))
     try:
-        lists.write(partial / INDEX)
+        index.write(partial / INDEX)
         (partial / GOLDEN).write_bytes(msgspec.json.encode(questions))
         write_manifest(
             partial,
@@ -103,11 +107,14 @@ def newest(folder: Path) -> Path | None:
     return max(whole, default=None)
 
 
-def load(folder: Path, expected: Callable[[Header], bool]) -> tuple[DenseIndex, Header]:
+def load(
+    folder: Path, plan: IndexPlan, expected: Callable[[Header], bool]
+) -> tuple[DenseIndex, Header]:
     """Return the verified index of a snapshot.
 
     Args:
         folder: from :func:`newest`.
+        plan: of the component that it belongs to.
         expected: whether the header is of the store as it is now.
 
     Raises:
@@ -119,15 +126,15 @@ def load(folder: Path, expected: Callable[[Header], bool]) -> tuple[DenseIndex, 
         questions = msgspec.json.decode((folder / GOLDEN).read_bytes(), type=GoldenSet)
     except (ArtifactError, OSError, msgspec.DecodeError, UnicodeDecodeError):
         raise SnapshotRefused(Cause.CHECKSUM) from None
-    if not expected(header):
+    if not expected(header) or header.kind != plan.kind:
         raise SnapshotRefused(Cause.STORE)
     try:
-        lists = read_ivf(folder / INDEX, header.dimension, header.slots)
+        index = kinds.read(plan, folder / INDEX, header.dimension, header.slots)
     except UnreadableIndex:
         raise SnapshotRefused(Cause.SHAPE) from None
-    if not golden.passes(lists, questions):
+    if not golden.passes(index, questions):
         raise SnapshotRefused(Cause.GOLDEN)
-    return lists, header
+    return index, header
 
 
 def _flush(path: Path) -> None:

@@ -68,6 +68,7 @@ from trimtab.contracts.samples import (
     WorkerStatus,
 )
 from trimtab.contracts.tensor import Matrix
+from trimtab.contracts.vectors import VectorsReply, VectorsRequest
 
 _SPACE = "single_vector.minilm.384.v1"
 
@@ -145,6 +146,7 @@ def _retrieval() -> list[msgspec.Struct]:
         ),
         ScoreReply(signals=signals),
         *_inspection(),
+        *_stored_vectors(),
         RerankRequest(signals=signals, features_of=1),
         values,
         RerankReply(
@@ -228,12 +230,30 @@ def _inspection() -> list[msgspec.Struct]:
             listed=3,
             nprobe=8,
             lists=[2, 1],
+            indexed=2,
+            dead=0,
+            advice="rebuild: grew 50 % since trained; `trimtab index rebuild stdlib`",
             imbalance=1.1111,
             stored=norms,
             copies=norms,
             snapshot="5f" * 32,
             snapshot_sequence=3,
             sample=sample,
+        ),
+    ]
+
+
+def _stored_vectors() -> list[msgspec.Struct]:
+    return [
+        VectorsRequest(collection="stdlib", after=511, limit=2),
+        VectorsReply(
+            namespace=_SPACE,
+            encoder="minilm-int8@1",
+            passages=514,
+            ids=["shutil.copytree", ""],
+            vectors=_matrix(2, 3),
+            last=513,
+            more=False,
         ),
     ]
 

@@ -29,6 +29,7 @@ def test_subject_spellings_are_a_public_contract() -> None:
     assert subjects.encode("minilm@1") == "trimtab.v1.encode.minilm-1"
     assert subjects.retrieve("hybrid@2") == "trimtab.v1.retrieve.hybrid-2"
     assert subjects.score("hybrid@2") == "trimtab.v1.score.hybrid-2"
+    assert subjects.vectors("hybrid@2") == "trimtab.v1.vectors.hybrid-2"
     assert subjects.rerank("mlp-full@4") == "trimtab.v1.rerank.mlp-full-4"
     assert subjects.mapping("head@1.2") == "trimtab.v1.map.head-1_2"
     assert subjects.sample("encoder", "e1") == "trimtab.evt.sample.encoder.e1"

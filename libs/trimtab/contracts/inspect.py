@@ -79,6 +79,12 @@ class InspectReply(Message, frozen=True, kw_only=True):
     """Lists visited when neither a request nor an operator says otherwise."""
     lists: list[int]
     """Length of each IVF list, longest first; empty for a kind without lists."""
+    indexed: Annotated[int, Meta(ge=0)] = 0
+    """Passages when the index was trained; 0 for ``flat``, and when nobody wrote it down."""
+    dead: Annotated[int, Meta(ge=0)] = 0
+    """Entries that are replaced or removed and still take room."""
+    advice: str = ""
+    """What should be done, why, and the command; empty when the index is well."""
     imbalance: Annotated[float, Meta(ge=0)]
     """How uneven the lists are: 1 is even; 0 for a kind without lists."""
     stored: NormFacts

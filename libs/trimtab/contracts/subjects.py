@@ -12,7 +12,7 @@ worker gets it. Ids and tenants never stand in subjects: they would make metrics
 | ``trimtab.v1.encode.<component>`` | work | gateway -> encoder |
 | ``trimtab.v1.retrieve.<component>``, ``trimtab.v1.score.<component>`` | work | gateway -> retriever |
 | ``trimtab.v1.passages.<component>`` | work | gateway -> retriever |
-| ``trimtab.v1.inspect.<component>`` | work | operator -> retriever |
+| ``trimtab.v1.inspect.<component>``, ``trimtab.v1.vectors.<component>`` | work | operator -> retriever |
 | ``trimtab.v1.rerank.<component>`` | work | gateway -> reranker |
 | ``trimtab.v1.map.<component>`` | work | gateway -> mapper |
 | ``trimtab.v1.health`` | broadcast | anybody -> every worker |
@@ -115,6 +115,11 @@ def passages(component: str) -> str:
 def inspect(component: str) -> str:
     """Subject of a retriever component's facts of its indexes."""
     return f"trimtab.v1.inspect.{subject_token(component)}"
+
+
+def vectors(component: str) -> str:
+    """Subject of a retriever component's stored vectors, page by page."""
+    return f"trimtab.v1.vectors.{subject_token(component)}"
 
 
 def rerank(component: str) -> str:

@@ -138,6 +138,30 @@ RETRIEVER_PASSAGES = Gauge(
 RETRIEVER_SEQUENCE = Gauge(
     "retriever_applied_sequence", "Stream sequence applied.", (), registry=REGISTRY
 )
+RETRIEVER_INDEX_GROWTH = Gauge(
+    "retriever_index_growth_ratio",
+    "How much a collection grew since its index was trained, as a share; 0 while FLAT answers.",
+    ("collection", "component"),
+    registry=REGISTRY,
+)
+RETRIEVER_INDEX_IMBALANCE = Gauge(
+    "retriever_index_imbalance_ratio",
+    "How uneven the IVF lists are: 1 when all are equally long, 0 without lists.",
+    ("collection", "component"),
+    registry=REGISTRY,
+)
+RETRIEVER_INDEX_HOTTEST = Gauge(
+    "retriever_index_hottest_list_ratio",
+    "Passages in the longest IVF list over the mean of all lists; 0 without lists.",
+    ("collection", "component"),
+    registry=REGISTRY,
+)
+RETRIEVER_INDEX_ADVISED = Gauge(
+    "retriever_index_rebuild_advised",
+    "1 when growth, imbalance, a hot list or tombstones say that the index should be built anew.",
+    ("collection", "component"),
+    registry=REGISTRY,
+)
 RETRIEVER_SEARCH_DURATION = Histogram(
     "retriever_search_duration_seconds",
     "Time in one part of a search: model, dense, lexical, passages, signals.",

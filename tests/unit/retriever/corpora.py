@@ -136,7 +136,7 @@ def refresh_lexical(edition: Edition) -> None:
 def train(edition: Edition, nlist: int) -> None:
     edition.begin_index()
     slots = edition.collection.slots
-    lists = train_ivf(edition.sample(nlist), nlist)
+    lists = train_ivf(edition.sample(128 * nlist), nlist)
     lists.extend(edition.collection.vectors(slots), slots)
     edition.adopt_index(lists)
 

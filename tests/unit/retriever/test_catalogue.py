@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from services.retriever import golden, snapshot
-from services.retriever.caretaker import WrongIndex
 from services.retriever.catalogue import Catalogue, open_store
 from services.retriever.edition import Edition
 from services.retriever.feed import FeedMessage
+from services.retriever.indexing import WrongIndex
 from services.retriever.ivf import IvfLists
 from services.retriever.loading import snapshots_of
 from services.retriever.plan import Plan
@@ -137,10 +137,10 @@ async def test_a_snapshot_of_the_present_store_is_neither_trained_nor_saved_agai
     assert saved is not None
     written = (saved / snapshot.INDEX).stat().st_mtime_ns
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("services.retriever.caretaker.train_ivf", refuse)
+    monkeypatch.setattr("services.retriever.kinds.train_ivf", refuse)
     async with opened(tmp_path, WITH_IVF) as catalogue:
         assert answers_exactly(catalogue.get(FIRST, "docs"), VECTORS[:250])
 

@@ -140,7 +140,7 @@ def test_lists_catch_up_with_what_changed_while_they_were_made() -> None:
     edition = flat(vectors)
     changed = unit(rng, 2)
     edition.begin_index()
-    lists = train_ivf(edition.sample(20), 20)
+    lists = train_ivf(edition.sample(128 * 20), 20)
     lists.extend(vectors, np.arange(500, dtype=np.int64))
     put(edition, [3, 500], changed)
 
@@ -156,7 +156,7 @@ def test_lists_from_the_disk_catch_up_with_what_the_store_has_and_the_memory_not
     vectors = clustered(np.random.default_rng(12), 300, 10)
     edition = flat(vectors)
     edition.begin_index()
-    lists = train_ivf(edition.sample(16), 16)
+    lists = train_ivf(edition.sample(128 * 16), 16)
     lists.extend(vectors[:250], np.arange(250, dtype=np.int64))
     stored = np.arange(250, 310, dtype=np.int64)  # ten are on their way into the collection
 

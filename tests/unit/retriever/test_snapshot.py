@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from services.retriever import golden, snapshot
+from services.retriever.dense import DenseIndex
 from services.retriever.ivf import IvfLists, train_ivf
-from services.retriever.plan import nlist_for
+from services.retriever.plan import IndexPlan, nlist_for
 from services.retriever.snapshot import Cause, Header, SnapshotRefused
 from tests.unit.retriever.corpora import DIMENSION, clustered
 from trimtab.artifacts.manifest import write_manifest
@@ -46,8 +47,8 @@ def save(folder: Path, lists: IvfLists, sequence: int = 400) -> Path:
     return snapshot.save(folder, lists, header(lists, sequence), questions)
 
 
-def load(folder: Path) -> tuple[IvfLists, Header]:
-    return snapshot.load(folder, lambda found: found.store == "s1")
+def load(folder: Path) -> tuple[DenseIndex, Header]:
+    return snapshot.load(folder, IndexPlan(), lambda found: found.store == "s1")
 
 
 def cause_of(folder: Path) -> Cause:
