@@ -7,8 +7,8 @@ from services.retriever.backends import backend_of
 from services.retriever.catalogue import Catalogue
 from services.retriever.feed import Feed
 from services.retriever.follower import Follower
-from services.retriever.mirrors import Backend
 from services.retriever.indexing import WrongIndex
+from services.retriever.mirrors import Backend
 from services.retriever.plan import FILE
 from services.retriever.querymodel_choice import QueryModels
 from services.retriever.querymodel_loading import load_models

@@ -51,7 +51,7 @@ class Mirror:
         self.outage: DenseOutage | None = DenseOutage.BEHIND
         """Why it is searched without vectors, or without all of them; None when all is well."""
         self.on_change: Callable[[], None] = lambda: None
-        """Called when :attr:`outage` changes."""
+        """Called when :attr:`outage` changes, and while the database is away."""
         self._database = database
         self._unmirrored = unmirrored
         self._dimension = dimension
@@ -156,6 +156,7 @@ class Mirror:
             await self._lanes.store(self._unmirrored.begin_again)
         self._say(error)
         self._become(error.cause)
+        self.on_change()  # again and again: whoever could not listen yet hears of it, too
 
     def _lost(self, error: VectorsAway) -> None:
         """Search without it until the loop has seen it again; a refused question may be the question's fault."""

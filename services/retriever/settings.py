@@ -1,8 +1,9 @@
 """Settings of the retriever: ``RETRIEVER_*``."""
 
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.retriever.plan import SHIPPED
@@ -27,6 +28,29 @@ class RetrieverSettings(WorkerSettings):
     """Query models to load beside ``last_vec`` and ``mean``: references with a comma between."""
     reply_bytes: int = Field(default=786_432, ge=16_384, le=67_108_864)
     """Most bytes of passages in one reply; the worst candidates are left out of a longer one."""
+
+    backends: dict[str, Literal["memory", "milvus"]] = {}
+    """Where vectors live, by collection name or glob as JSON, ``{"logs-*": "milvus"}``; the first match decides."""
+    milvus_uri: str = Field(default="", max_length=2000)
+    """``http(s)://host:port`` of Milvus, or for the embedded one a path that ends in ``.db``; no credentials in it."""
+    milvus_token: SecretStr = SecretStr("")
+    """``user:password`` or API key of Milvus; never logged."""
+    milvus_index: Literal["flat", "ivf_flat", "hnsw"] = "ivf_flat"
+    """Index of collections that are made from now on; ``hnsw`` cannot answer exactly, so it cannot be verified."""
+    milvus_nlist: int = Field(default=1024, ge=1, le=65_536)
+    """IVF lists of each of Milvus's segments; about four times the square root of a segment's passages."""
+    milvus_shards: int = Field(default=1, ge=1, le=16)
+    """Write channels of collections that are made from now on; Milvus spreads them over its nodes."""
+    milvus_replicas: int = Field(default=1, ge=1, le=16)
+    """Copies that Milvus keeps in memory for searches; it needs as many query nodes."""
+    milvus_timeout_ms: int = Field(default=500, ge=10, le=60_000)
+    """Longest time a search waits for Milvus; words alone answer after that, marked as degraded."""
+
+    @model_validator(mode="after")
+    def _milvus_is_somewhere(self) -> Self:
+        if "milvus" in self.backends.values() and not self.milvus_uri:
+            raise ValueError("RETRIEVER_BACKENDS names Milvus; set RETRIEVER_MILVUS_URI too")
+        return self
 
     @property
     def query_model_references(self) -> list[str]:
