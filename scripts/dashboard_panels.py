@@ -13,6 +13,8 @@ class Panel:
     """Grafana's unit id."""
     queries: tuple[tuple[str, str], ...]
     """PromQL and legend, one pair a line."""
+    signed: bool = False
+    """Whether values below 0 mean something; else the axis begins at 0."""
 
 
 def _rate(metric: str, by: str) -> str:
@@ -21,6 +23,11 @@ def _rate(metric: str, by: str) -> str:
 
 def _quantile(quantile: float, metric: str, by: str) -> str:
     return f"histogram_quantile({quantile}, sum by (le, {by}) (rate({metric}_bucket[$__rate_interval])))"
+
+
+def _mean(metric: str, by: str) -> str:
+    """Return the mean of a histogram over an hour: of what happens seldom."""
+    return f"sum by ({by}) (rate({metric}_sum[1h])) / sum by ({by}) (rate({metric}_count[1h]))"
 
 
 ROWS: dict[str, tuple[Panel, ...]] = {
@@ -129,10 +136,33 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "ops",
             ((_rate("mapper_fallback_total", "reason"), "{{reason}}"),),
         ),
+    ),
+    "Reranking": (
         Panel(
             "Rank 1 changed by the reranker",
             "ops",
             ((_rate("reranker_first_changed_total", "component"), "{{component}}"),),
+        ),
+        Panel(
+            "MRR@10 of what people chose, as retrieved and as answered",
+            "none",
+            (
+                (
+                    _mean("gateway_chosen_reciprocal_rank_ratio", "order, component, role"),
+                    "{{order}} {{component}} {{role}}",
+                ),
+            ),
+        ),
+        Panel(
+            "MRR@10 gained by the reranker",
+            "none",
+            (
+                (
+                    "avg by (component, role) (gateway_rerank_mrr_gain_ratio)",
+                    "{{component}} {{role}}",
+                ),
+            ),
+            signed=True,
         ),
     ),
 }

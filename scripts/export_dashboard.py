@@ -49,13 +49,14 @@ def _heading(number: int, title: str, top: int) -> dict[str, Any]:
 
 
 def _graph(number: int, panel: Panel, left: int, top: int) -> dict[str, Any]:
+    defaults = {"unit": panel.unit} if panel.signed else {"unit": panel.unit, "min": 0}
     return {
         "id": number,
         "type": "timeseries",
         "title": panel.title,
         "gridPos": {"x": left, "y": top, "w": _WIDTH, "h": _HEIGHT},
         "datasource": {"type": "prometheus", "uid": "prometheus"},
-        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+        "fieldConfig": {"defaults": defaults, "overrides": []},
         "targets": [
             {"refId": chr(ord("A") + index), "expr": query, "legendFormat": legend}
             for index, (query, legend) in enumerate(panel.queries)
