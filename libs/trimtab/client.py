@@ -230,10 +230,11 @@ class Client:
         except TimeoutError:
             raise NotReady(f"a retriever at stream sequence {sequence}") from None
 
-    async def status(self, *, timeout_s: float = 2.0) -> StatusReply:
-        """Return the controller's view of every worker."""
+    async def status(self, *, timeout_s: float = 2.0, every_alert: bool = False) -> StatusReply:
+        """Return the controller's view of every worker; ``every_alert``: with the quiet ones."""
         context = self._context(PUBLIC_TENANT, timeout_s)
-        answer = await self._caller.call(subjects.STATUS, StatusRequest(), StatusReply, context)
+        request = StatusRequest(every_alert=every_alert)
+        answer = await self._caller.call(subjects.STATUS, request, StatusReply, context)
         return answer.message
 
     async def order(self, order: Order, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Outcome:

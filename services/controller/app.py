@@ -162,7 +162,7 @@ class Controller:
             self._evaluations.hear(evaluation)
             _show(evaluation)
 
-    async def _status(self, _request: StatusRequest, _context: RequestContext) -> StatusReply:
+    async def _status(self, request: StatusRequest, _context: RequestContext) -> StatusReply:
         controls, now = self._worker.controls.required, time.time()
         canary = controls.state.canary
         return status(
@@ -175,6 +175,7 @@ class Controller:
                 leader=self._leadership.lease.holder,
                 now=now,
                 watches=self._watchtower.watches,
+                every_alert=request.every_alert,
             )
         )
 

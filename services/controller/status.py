@@ -43,6 +43,8 @@ class Scene:
     """Unix seconds."""
     watches: Sequence[Watch] = ()
     """Triggers and alerts, as of the last look."""
+    every_alert: bool = False
+    """Whether the quiet ones are wanted too."""
 
 
 def status(scene: Scene) -> StatusReply:
@@ -60,7 +62,7 @@ def status(scene: Scene) -> StatusReply:
         rollout=_rollout(scene),
         switches=_switches(controls, scene.now),
         frozen=f"{state.freeze.actor}: {state.freeze.reason}" if state.freeze else "",
-        alerts=_alerts(scene.watches, scene.now),
+        alerts=_alerts(scene),
     )
 
 
@@ -80,22 +82,27 @@ def describe_canary(state: ControlState) -> str:
     return f"{canary.release} {canary.weight_bp / 100:g} % {canary.phase.value}"
 
 
-def _alerts(watches: Sequence[Watch], now: float) -> list[AlertStatus]:
-    """Return those that are not quiet, firing ones first."""
+def _alerts(scene: Scene) -> list[AlertStatus]:
+    """Return those that are not quiet, firing ones first; or all, in the files' order."""
     found = [
         AlertStatus(
             name=watch.trigger.name,
             severity=watch.trigger.severity,
-            state=state,
+            state=watch.state(scene.now),
             condition=watch.trigger.condition,
             measured=watch.measured,
+            requests=watch.requests,
             since=watch.since,
             notes=watch.trigger.notes,
         )
-        for watch in watches
-        if watch.measured is not None and (state := watch.state(now)) != "quiet"
+        for watch in scene.watches
     ]
-    return sorted(found, key=lambda alert: alert.state)
+    if scene.every_alert:
+        return found
+    return sorted(
+        (alert for alert in found if alert.state not in ("quiet", "unknown")),
+        key=lambda alert: alert.state,
+    )
 
 
 def _obeying(worker: WorkerStatus, scene: Scene) -> WorkerStatus:

@@ -84,6 +84,9 @@ class Condition:
         return _OPERATORS[self.operator](measured, self.value)
 
 
+State = Literal["quiet", "pending", "firing", "inhibited", "unknown"]
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """One trigger as it is being watched."""
@@ -96,16 +99,20 @@ class Watch:
     """Whether it has fired for this violation already."""
     measured: float | None = None
     """Last value seen."""
+    requests: int = 0
+    """What it was measured on."""
     heard_at: float | None = None
     """Unix seconds of that."""
     inhibited: bool = False
     """Whether an order in force keeps it silent."""
 
-    def state(self, now: float) -> Literal["quiet", "pending", "firing", "inhibited"]:
+    def state(self, now: float) -> State:
         """Return how it stands at ``now``, unix seconds, whoever leads; inhibited only while it would complain."""
         if self.inhibited:
             violated = self.measured is not None and self.condition.violated_by(self.measured)
             return "inhibited" if violated else "quiet"
+        if self.heard_at is None or now - self.heard_at >= FORGETS_S:
+            return "unknown"
         if self.since is None:
             return "quiet"
         return "firing" if now - self.since >= self.condition.for_s else "pending"
@@ -155,7 +162,7 @@ def step(watch: Watch, reading: Reading | None, now: float, *, inhibited: bool =
     if reading is None or reading.requests < watch.trigger.min_requests:
         known = watch.heard_at is not None and now - watch.heard_at < FORGETS_S
         return watch if known else replace(watch, since=None, fired=False)
-    watch = replace(watch, measured=reading.value, heard_at=now)
+    watch = replace(watch, measured=reading.value, requests=reading.requests, heard_at=now)
     if inhibited or not watch.condition.violated_by(reading.value):
         return replace(watch, since=None, fired=False)
     since = now if watch.since is None else watch.since

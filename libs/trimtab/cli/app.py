@@ -5,6 +5,7 @@ import typer
 from trimtab.cli import (
     analyze,
     doctor,
+    documents,
     down,
     explain,
     ingest,
@@ -16,6 +17,7 @@ from trimtab.cli import (
     status,
     switches,
     up,
+    verify,
     version,
 )
 from trimtab.cli.evaluate import group as evaluate
@@ -54,9 +56,11 @@ def build() -> typer.Typer:
     app.command("analyze")(analyze.analyze)
     app.command("history")(records.history)
     app.command("wait")(records.wait)
+    app.command("verify")(verify.verify)
     app.add_typer(releases.release, name="release")
     app.add_typer(releases.canary, name="canary")
     app.add_typer(records.audit, name="audit")
+    app.add_typer(documents.build(), name="documents")
     app.add_typer(mapper.mapper, name="mapper")
     app.add_typer(index.build(), name="index")
     app.add_typer(evaluate.build(), name="eval")

@@ -65,7 +65,8 @@ def shape(status: StatusReply) -> dict[str, Any]:
 
 def describe(alert: AlertStatus) -> str:
     """Return one line about an alert."""
-    return f"{alert.name} ({alert.severity}): {alert.condition}, now {alert.measured:.4g}. {alert.notes}"
+    measured = "unknown" if alert.measured is None else f"{alert.measured:.4g}"
+    return f"{alert.name} ({alert.severity}): {alert.condition}, now {measured}. {alert.notes}"
 
 
 def picture(status: StatusReply, problem: str = "") -> Group:

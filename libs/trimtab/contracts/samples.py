@@ -85,6 +85,9 @@ class HealthRequest(Message, frozen=True, kw_only=True):
 class StatusRequest(Message, frozen=True, kw_only=True):
     """Operator -> controller (``trimtab.op.v1.status``)."""
 
+    every_alert: bool = False
+    """Whether quiet alerts are wanted too, with what they measure."""
+
 
 class WorkerStatus(Message, frozen=True, kw_only=True):
     """One worker as the controller sees it."""
@@ -191,18 +194,21 @@ class RolloutStatus(Message, frozen=True, kw_only=True):
 
 
 class AlertStatus(Message, frozen=True, kw_only=True):
-    """One trigger or alert that is not simply quiet."""
+    """One trigger or alert."""
 
     name: str
     """As in the file."""
     severity: Literal["critical", "warning", "info"]
     """Who is woken: somebody, somebody in the morning, nobody."""
-    state: Literal["pending", "firing", "inhibited"]
-    """pending: the condition holds, not yet for its whole duration; inhibited: an order in force wants it so."""
+    state: Literal["quiet", "pending", "firing", "inhibited", "unknown"]
+    """pending: the condition holds, not yet for its whole duration; inhibited: an order in force wants it so;
+    unknown: nothing, or too little, was measured."""
     condition: str
     """For example ``map_fallback_rate > 10% for 10 minutes``."""
-    measured: float
-    """Last value: seconds, a share 0..1, or 0 or 1."""
+    measured: float | None
+    """Last value: seconds, a share 0..1, texts per second, or 0 or 1; None when unknown."""
+    requests: Annotated[int, Meta(ge=0)] = 0
+    """What it was measured on."""
     since: float | None = None
     """Unix seconds since when the condition holds; None when inhibited."""
     notes: str = ""
@@ -235,4 +241,4 @@ class StatusReply(Message, frozen=True, kw_only=True):
     frozen: str = ""
     """Who stopped automation, and why; empty while it runs."""
     alerts: list[AlertStatus] = []
-    """What fires, is about to, or is kept silent by an order."""
+    """What fires, is about to, or is kept silent by an order; all of them for who asked for every one."""

@@ -14,7 +14,7 @@ def record(recall: float, releases: dict[str, int] | None = None) -> dict[str, A
         "collection": "docs",
         "queries": 200,
         "releases": {"base": 200} if releases is None else releases,
-        "metrics": {"R@5": {"mean": recall}},
+        "metrics": {"R@5": {"mean": recall}, "Contain@50": {"mean": 0.9}},
     }
 
 
@@ -24,6 +24,7 @@ def test_a_run_stands_beside_the_median_of_the_last_seven() -> None:
     told = evaluation_of(record(0.4), earlier)
 
     assert (told.release, told.queries, told.recall_at_5, told.before) == ("base", 200, 0.4, 0.53)
+    assert told.contain_at_50 == 0.9
 
 
 def test_a_run_that_several_releases_answered_is_not_told() -> None:

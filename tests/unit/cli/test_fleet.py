@@ -79,6 +79,7 @@ def test_the_json_shape_is_the_one_that_scripts_rely_on() -> None:
         "rollout",
         "switches",
         "frozen",
+        "alerts",
         "workers",
     }
     assert set(shape["convergence"]) == {"converged", "behind", "silent"}

@@ -206,7 +206,7 @@ def test_too_few_requests_prove_nothing() -> None:
 
     for now in range(200):
         seen = step(seen, Reading(1.0, 49), float(now))
-    assert (seen.since, seen.measured, seen.state(200.0)) == (None, None, "quiet")
+    assert (seen.since, seen.measured, seen.state(200.0)) == (None, None, "unknown")
 
 
 def test_an_alert_is_pending_then_firing_then_quiet() -> None:
