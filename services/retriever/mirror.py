@@ -30,7 +30,7 @@ NOTHING = Found([], np.empty(0, dtype=np.float32))
 
 def name_of(collection: str, stream: str) -> str:
     """Return what the database calls a collection: another stream's passages have another name."""
-    digest = xxhash.xxh3_64_hexdigest(f"{stream}/{collection}")
+    digest = xxhash.xxh3_64_hexdigest(f"{stream}/{collection}".encode())
     return f"trimtab_{re.sub('[^a-z0-9]', '_', collection)}_{digest}"
 
 
