@@ -1,6 +1,7 @@
 """HTTP in, pipeline call, JSON out: the routes of the facade."""
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -8,6 +9,7 @@ from fastapi import FastAPI, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from services.gateway import openapi
 from services.gateway.bodies import (
@@ -253,7 +255,19 @@ async def _refuse(request: Request, error: Exception) -> Response:
     detail = f"{request.method} {request.url.path}: {error.detail}; see /docs"
     response = refused(error.status_code, detail, request_id_of(request))
     response.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = ", ".join(_allowed(request))
     return response
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods of every route of this path: the framework names those of the first one alone."""
+    matching = [
+        route
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+    ]
+    return sorted({method for route in matching for method in route.methods or ()})
 
 
 def _call(body: MapBody) -> MapCall:

@@ -28,6 +28,9 @@ _FIRST_WAIT_S = 0.2
 _REFUSALS = frozenset({ErrorCode.INVALID, ErrorCode.TOO_LARGE})
 """Codes that speak of the passages themselves: the batch is halved until the bad one is alone."""
 
+_OF_THE_COLLECTION = frozenset({"NamespaceMismatch", "DimensionMismatch"})
+"""Errors that every passage of the collection would meet: none of them is the bad one."""
+
 Progress = Callable[[int], None]
 """Told how many rows are settled since the last call, bad ones included."""
 
@@ -136,7 +139,7 @@ async def _send(client: Puts, batch: list[Row], report: Report, progress: Progre
 
 def _refuses(error: TrimtabError) -> bool:
     if isinstance(error, RemoteError):
-        return error.code in _REFUSALS
+        return error.code in _REFUSALS and error.error not in _OF_THE_COLLECTION
     return isinstance(error, CallerError)
 
 
