@@ -15,10 +15,12 @@ import pytest
 
 from tests.drills import faulty_mapper, record
 from tests.drills.adapters import push, variant
+from tests.drills.command_line import exit_code
 from tests.drills.steering import offer, release, steer
 from tests.drills.streaming import streaming
 from tests.fleet import ROOT, Fleet
 from trimtab.audit.ledger import Ledger
+from trimtab.cli.exitcode import ExitCode
 from trimtab.client import Client
 from trimtab.contracts.control import Switch
 from trimtab.contracts.evaluation import Evaluation
@@ -119,16 +121,19 @@ async def test_a_bad_adapter_raises_its_alert_and_taking_it_back_clears_it(
         before = await alerts(client)
         async with half_served_by(client, component, tmp_path):
             fires_s = await until(client, alert, "firing")
+            raised = await asyncio.to_thread(exit_code, watched, "verify", alert)
             if component == UNSURE:
                 await steer(client, KillCommand(switch=Switch.MAPPER_MODE, value="rules_only"))
                 await until(client, alert, "quiet")  # what was ordered is not counted
                 await steer(client, RestoreCommand(switch=Switch.MAPPER_MODE))
                 await until(client, alert, "firing")
         clears_s = await until(client, alert, "quiet")
+        cleared = await asyncio.to_thread(exit_code, watched, "verify", alert)
         entries = await said(client, alert)
 
     record.write(f"alert-{alert}", fires_s=fires_s, clears_s=clears_s, window_s=WINDOW_S)
     assert alert not in before
+    assert (raised, cleared) == (ExitCode.FAILED, ExitCode.OK)
     assert entries[:2] == ["fired", "cleared"]
     assert entries[-1] == "cleared"
 
