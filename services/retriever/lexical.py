@@ -70,7 +70,7 @@ class LexicalIndex:
         self._length += int(lengths.sum())
         columns = columns_of(ordered, lengths, self.mean, self._plan)
         self._count(columns)
-        made = Segment(np.array(order, dtype=np.int64), lengths, columns, self.mean)
+        made = Segment.of(np.array(order, dtype=np.int64), lengths, columns, self.mean)
         self._segments.add(made, self._scaled_to(self.mean), self.mean)
 
     def remove(self, slots: Slots) -> None:

@@ -1,10 +1,4 @@
-"""One segment of passages: columns that never change, and which of its passages were taken out since.
-
-Columns are walked rarest first, in the manner of MaxScore (Turtle and Flood, 1995): a column that cannot
-lift a new passage into the result is only looked up for the passages already met. So is, once there
-are enough of these, a column that the caller says is common: a passage that shares nothing but such words
-with the query is no candidate. Scores that come out are exact sums.
-"""
+"""One segment of passages: columns that never change, and which of its passages were taken out since."""
 
 from dataclasses import dataclass
 
@@ -13,15 +7,18 @@ from numpy.typing import NDArray
 
 from services.retriever.columns import Columns, Rows, TermIds, Values
 from services.retriever.visibility import VisibleSet
+from services.retriever.walk import LONG_COLUMN, Column, Scores, Walk, least_of, looked_up
 
 Slots = NDArray[np.int64]
-Scores = NDArray[np.float32]
 
-_LONG_COLUMN = 1024
-"""Postings from which it pays to ask whether a column must be walked at all."""
+_LARGE = 1 << 14
+"""Postings that are many: what is kept beside a long column pays from there on."""
 
-_ROUNDING = 1.0001
-"""Bounds are a little more than the sum, so that rounding never cuts off an equal."""
+_CHAMPIONS = 64
+"""Passages of greatest value that are known of each long column."""
+
+_DENSE_SHARE = 0.25
+"""A long column of more than that share of all passages is kept as a row too: looking up is one read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +33,25 @@ class Segment:
     """Passage ``i`` is at ``slots[i]``."""
     mean: float
     """Mean length that the values were computed for."""
+    champions: dict[int, Rows]
+    """Of each long column, by its number: the rows of greatest values."""
+    dense: dict[int, Values]
+    """Of each long column that many passages stand in: the value of every row, 0 where it has none."""
+
+    @classmethod
+    def of(
+        cls, slots: Slots, lengths: NDArray[np.int32], columns: Columns, mean: float
+    ) -> "Segment":
+        """Return a segment with what makes searches in long columns fast; takes long when there are many."""
+        champions, dense = {}, {}
+        for number in np.flatnonzero(columns.held_by >= _LARGE).tolist():
+            run = slice(columns.pointers[number], columns.pointers[number + 1])
+            rows, values = columns.rows[run], columns.values[run]
+            champions[number] = rows[np.argpartition(-values, _CHAMPIONS)[:_CHAMPIONS]]
+            if len(rows) > _DENSE_SHARE * len(slots):
+                dense[number] = np.zeros(len(slots), dtype=np.float32)
+                dense[number][rows] = values
+        return cls(slots, lengths, columns, mean, champions, dense)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,64 +78,6 @@ class Matches:
     """(m,) scores of the slots that were asked about; 0 where no term occurs."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    rows: Rows
-    values: Values
-    weight: np.float32
-    upper: float
-    common: bool
-
-    def at(self, rows: Rows) -> Scores:
-        """Return the scores of this term for some rows; 0 where it does not occur."""
-        at = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
-        return np.where(self.rows[at] == rows, self.weight * self.values[at], np.float32(0.0))
-
-
-class _Walk:
-    """What was met so far; the scores stand in the segment's scratch row."""
-
-    def __init__(self, columns: list[_Column], floor: float) -> None:
-        self.rest = columns
-        """Columns not walked, by descending upper bound."""
-        self.touched: list[Rows] = []
-        """Rows of the scratch that are not 0 any more."""
-        self.count = 0
-        """Rows met that may come out."""
-        self.floor = floor
-        """What other segments' best ``limit`` reach at least; 0 when they have not as many."""
-        self._seen: list[Rows] = [np.empty(0, dtype=np.int32)]
-
-    @property
-    def seen(self) -> Rows:
-        """Rows met that may come out."""
-        return np.concatenate(self._seen)
-
-    @property
-    def still_to_come(self) -> float:
-        """The most that the columns not walked can add."""
-        return _ROUNDING * sum(column.upper for column in self.rest)
-
-    def add(self, touched: Rows, seen: Rows) -> None:
-        """Account for the next column: the rows it met first, and those of them that may come out."""
-        self.rest = self.rest[1:]
-        self.touched.append(touched)
-        self._seen.append(seen)
-        self.count += len(seen)
-
-    def may_skip(self, scratch: Scores, limit: int) -> bool:
-        """Whether no row that only the next column and those after it hold has to come out."""
-        column = self.rest[0]
-        if self.count < limit and not self.floor:
-            return False
-        if len(column.rows) < _LONG_COLUMN and not self.floor:
-            return False
-        if column.common:
-            return True
-        least = least_of(scratch[self.seen], limit) if self.count >= limit else 0.0
-        return max(least, self.floor) > self.still_to_come
-
-
 class LiveSegment:
     """A segment and its scratch row, in which the rows that are gone stand at minus infinity.
 
@@ -131,6 +89,7 @@ class LiveSegment:
         self.gone = 0
         """Passages taken out."""
         self._scratch = np.zeros(len(segment.slots), dtype=np.float32)
+        self._spare = np.zeros(len(segment.slots), dtype=np.float32)
         self._buried: list[Rows] = []
 
     @property
@@ -157,73 +116,77 @@ class LiveSegment:
     ) -> Matches | None:
         """Return the ``limit`` best visible passages and the scores of ``others``; None without any.
 
-        Passages that do not reach ``floor`` need not come out.
+        Passages below ``floor`` need not come out: above 0, it says that other segments have ``limit`` that
+        reach it.
         """
         columns = self._columns(wanted)
         if not columns:
             return None
         rows, asked = self._rows_of(others)
-        walk = self._walk(columns, limit, visible, floor)
-        found, scores = self._best(walk, limit)
         other_scores = np.zeros(len(others), dtype=np.float32)
         if asked.any():
-            other_scores[asked] = self._complete(walk, rows[asked])
+            other_scores[asked] = looked_up(columns, rows[asked])
+        reached = max(floor, self._reached(columns, limit, visible))
+        walk = Walk(columns, reached, enough=floor > 0)
+        self._walk(walk, limit, visible)
+        found, scores = walk.best(self._scratch, self._spare, limit)
         self._reset(walk.touched)
         order = np.lexsort((found, -scores))[:limit]
         return Matches(self.segment.slots[found[order]], scores[order], other_scores)
 
-    def _columns(self, wanted: Wanted) -> list[_Column]:
+    def _columns(self, wanted: Wanted) -> list[Column]:
         kept = self.segment.columns
         if not len(kept.terms):
             return []
         at = np.minimum(np.searchsorted(kept.terms, wanted.terms), len(kept.terms) - 1)
-        columns = []
-        for number in np.flatnonzero(kept.terms[at] == wanted.terms).tolist():
-            column, weight = at[number], wanted.weights[number]
-            run = slice(kept.pointers[column], kept.pointers[column + 1])
-            upper = float(weight) * float(kept.greatest[column])
-            common = bool(wanted.common[number])
-            columns.append(_Column(kept.rows[run], kept.values[run], weight, upper, common))
+        columns = [
+            self._column(int(at[number]), wanted.weights[number], bool(wanted.common[number]))
+            for number in np.flatnonzero(kept.terms[at] == wanted.terms).tolist()
+        ]
         columns.sort(key=lambda column: -column.upper)
         return columns
 
-    def _walk(self, columns: list[_Column], limit: int, visible: VisibleSet, floor: float) -> _Walk:
+    def _column(self, number: int, weight: np.float32, common: bool) -> Column:
+        segment, kept = self.segment, self.segment.columns
+        run = slice(kept.pointers[number], kept.pointers[number + 1])
+        return Column(
+            rows=kept.rows[run],
+            values=kept.values[run],
+            weight=weight,
+            upper=float(weight) * float(kept.greatest[number]),
+            common=common,
+            champions=segment.champions.get(number),
+            dense=segment.dense.get(number),
+        )
+
+    def _reached(self, columns: list[Column], limit: int, visible: VisibleSet) -> float:
+        """Return a score that ``limit`` visible passages reach, from those of greatest value of each term.
+
+        0 when one of the columns is short: it is walked in less time than that takes.
+        """
+        champions = [column.champions for column in columns if column.champions is not None]
+        if len(champions) < len(columns):
+            return 0.0
+        rows = np.unique(np.concatenate(champions))
+        rows = rows[(self._scratch[rows] == 0.0) & visible.contains(self.segment.slots[rows])]
+        return least_of(looked_up(columns, rows), limit) if len(rows) >= limit else 0.0
+
+    def _walk(self, walk: Walk, limit: int, visible: VisibleSet) -> None:
         """Add up columns, rarest first, until no other passage can, or should, come in."""
-        walk, scratch = _Walk(columns, floor), self._scratch
-        for column in columns:
-            if walk.may_skip(scratch, limit):
-                break
-            known = scratch[column.rows]
-            fresh = column.rows[known == 0.0]
-            scratch[column.rows] = known + column.weight * column.values
+        scratch = self._scratch
+        while not walk.ends(scratch, limit):
+            column = walk.rest[0]
+            rows, values = walk.next()
+            known = scratch[rows]
+            fresh = rows[known == 0.0]
+            scratch[rows] = known + column.weight * values
             seen = fresh
-            if not visible.everything:
+            if visible.everything:
+                met = len(column.rows) - self.gone
+                walk.enough = walk.enough or met >= max(limit, LONG_COLUMN)
+            else:
                 seen = fresh[visible.contains(self.segment.slots[fresh])]
             walk.add(fresh, seen)
-        return walk
-
-    def _best(self, walk: _Walk, limit: int) -> tuple[Rows, Scores]:
-        """Return the rows that are among the best ``limit``, and perhaps some more, with full scores.
-
-        After each column those are left out that the columns to come cannot lift into the result.
-        """
-        rows = walk.seen
-        scores = self._scratch[rows]
-        rows, scores = _hopeful(rows, scores, limit, walk.floor, walk.still_to_come)
-        if walk.rest:
-            order = np.argsort(rows)  # neighbours lie together in the columns
-            rows, scores = rows[order], scores[order]
-        for number, column in enumerate(walk.rest, 1):
-            scores = scores + column.at(rows)
-            to_come = _ROUNDING * sum(later.upper for later in walk.rest[number:])
-            rows, scores = _hopeful(rows, scores, limit, walk.floor, to_come)
-        return rows, scores
-
-    def _complete(self, walk: _Walk, rows: Rows) -> Scores:
-        scores = self._scratch[rows]
-        for column in walk.rest:
-            scores = scores + column.at(rows)
-        return scores
 
     def _reset(self, touched: list[Rows]) -> None:
         if sum(map(len, touched)) > len(self._scratch) // 8:
@@ -242,21 +205,3 @@ class LiveSegment:
         rows = np.minimum(np.searchsorted(held, slots), len(held) - 1)
         there = (held[rows] == slots) & (self._scratch[rows] == 0.0)
         return rows.astype(np.int32), there
-
-
-def _hopeful(
-    rows: Rows, scores: Scores, limit: int, floor: float, to_come: float
-) -> tuple[Rows, Scores]:
-    """Keep the rows that may come among the best ``limit``, if the rest adds at most ``to_come``."""
-    least = floor
-    if len(rows) > limit:
-        least = max(floor, least_of(scores, limit))
-    if least <= to_come:
-        return rows, scores
-    kept = scores + np.float32(to_come) >= least
-    return rows[kept], scores[kept]
-
-
-def least_of(scores: Scores, limit: int) -> float:
-    """Return the least of the ``limit`` greatest of at least as many scores."""
-    return float(np.partition(scores, -limit)[-limit])

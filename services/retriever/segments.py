@@ -16,13 +16,12 @@ from services.retriever.columns import Columns, merged
 from services.retriever.segment import (
     LiveSegment,
     Matches,
-    Scores,
     Segment,
     Slots,
     Wanted,
-    least_of,
 )
 from services.retriever.visibility import VisibleSet
+from services.retriever.walk import Scores, least_of
 
 _RATIO = 3.0
 """A segment is merged with all smaller ones once it is at most this many times as large as they are."""
@@ -56,7 +55,7 @@ class Merge:
         """Return the new segment; in any thread."""
         if len(self.parts) == 1 and self.left[0].all():
             (part,) = self.parts
-            return Segment(part.slots, part.lengths, self.scale(part), self.mean)
+            return Segment.of(part.slots, part.lengths, self.scale(part), self.mean)
         slots = np.concatenate(
             [p.slots[left] for p, left in zip(self.parts, self.left, strict=True)]
         )
@@ -70,7 +69,7 @@ class Merge:
             numbers = np.searchsorted(slots, part.slots).astype(np.int32)
             numbers[~left] = -1
             numbered.append((self.scale(part), numbers))
-        return Segment(slots, lengths[order], merged(numbered, len(slots)), self.mean)
+        return Segment.of(slots, lengths[order], merged(numbered, len(slots)), self.mean)
 
 
 class Segments:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.retriever import lexical, segment, segments
+from services.retriever import lexical, segment, segments, walk
 from services.retriever.lexical import DRIFT, LexicalIndex
 from services.retriever.plan import LexicalPlan
 from services.retriever.segment import LiveSegment
@@ -22,6 +22,14 @@ def everybody(count: int) -> VisibleSet:
     visibility = Visibility()
     visibility.put(np.arange(count, dtype=np.int64), ["public"] * count)
     return visibility.of("public")
+
+
+def long_columns(patch: pytest.MonkeyPatch, postings: int) -> None:
+    """Let columns be long, and have all that long ones have, from so many postings on."""
+    patch.setattr(walk, "LONG_COLUMN", postings)
+    patch.setattr(segment, "LONG_COLUMN", postings)
+    patch.setattr(segment, "_LARGE", max(postings, 4))
+    patch.setattr(segment, "_CHAMPIONS", 3)
 
 
 def oracle(documents: list[list[int]], query: list[int]) -> np.ndarray:
@@ -53,7 +61,7 @@ def test_best_passages_are_those_of_bm25s(
     scores = oracle(documents, query)
     slots = np.arange(count, dtype=np.int64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segment, "_LONG_COLUMN", long_column)
+        long_columns(patch, long_column)
         patch.setattr(lexical, "_COMMON_SHARE", 1.0)
 
         index = LexicalIndex(slots, documents, VOCABULARY, PLAN)
@@ -86,7 +94,7 @@ def test_a_filter_leaves_the_best_of_the_visible_passages(
     scores = oracle(documents, query)
     mine = np.array([owner in ("public", "acme") for owner in owners])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segment, "_LONG_COLUMN", long_column)
+        long_columns(patch, long_column)
         patch.setattr(lexical, "_COMMON_SHARE", 1.0)
 
         index = LexicalIndex(np.arange(count, dtype=np.int64), documents, VOCABULARY, PLAN)
@@ -113,10 +121,10 @@ def test_a_common_terms_column_is_only_looked_up_once_rarer_ones_found_enough(
     columns: list[int] = []
     original = LiveSegment._walk
 
-    def spy(self: LiveSegment, *args: Any) -> Any:
-        walk = original(self, *args)
-        columns.append(len(args[0]) - len(walk.rest))
-        return walk
+    def spy(self: LiveSegment, *args: Any) -> None:
+        met, before = args[0], len(args[0].rest)
+        original(self, *args)
+        columns.append(before - len(met.rest))
 
     monkeypatch.setattr(LiveSegment, "_walk", spy)
     monkeypatch.setattr(lexical, "_COMMON_SHARE", share)
@@ -229,7 +237,7 @@ def test_a_changed_index_answers_as_one_made_at_once(
 ) -> None:
     steps, everything = Steps(), np.arange(SLOTS, dtype=np.int64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segment, "_LONG_COLUMN", long_column)
+        long_columns(patch, long_column)
         patch.setattr(lexical, "_COMMON_SHARE", 1.0)
         patch.setattr(segments, "_AT_ONCE", at_once)
         patch.setattr(segments, "_RATIO", ratio)
