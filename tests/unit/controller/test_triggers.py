@@ -112,23 +112,23 @@ def test_a_trigger_fires_once_after_its_whole_duration_and_again_after_a_recover
     now, seen = 0.0, parse_triggers((POLICIES / "rollback_triggers.yaml").read_bytes(), "x")[0]
 
     for now in range(0, 600, 10):
-        seen = step(seen, Reading(3.0, 1), float(now))
+        seen = step(seen, Reading(3.0, 20), float(now))
         assert not seen.fired
-    seen = step(seen, Reading(3.0, 1), 600.0)
+    seen = step(seen, Reading(3.0, 20), 600.0)
     assert seen.fired
-    seen = step(seen, Reading(1.0, 1), 610.0)
+    seen = step(seen, Reading(1.0, 20), 610.0)
     assert (seen.fired, seen.since) == (False, None)
-    seen = step(seen, Reading(3.0, 1), 620.0)
+    seen = step(seen, Reading(3.0, 20), 620.0)
     assert not seen.fired
 
 
 def test_a_gap_in_the_data_neither_fires_nor_forgets() -> None:
     seen = parse_triggers((POLICIES / "rollback_triggers.yaml").read_bytes(), "x")[0]
-    seen = step(seen, Reading(3.0, 1), 0.0)
+    seen = step(seen, Reading(3.0, 20), 0.0)
 
     seen = step(seen, None, 700.0)
     assert not seen.fired
-    assert step(seen, Reading(3.0, 1), 701.0).fired
+    assert step(seen, Reading(3.0, 20), 701.0).fired
 
 
 def near(value: float, requests: int) -> Reading:
