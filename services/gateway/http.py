@@ -217,6 +217,7 @@ def application(facade: Facade, version: str) -> FastAPI:
         title="Trimtab",
         version=version,
         description=openapi.DESCRIPTION,
+        redirect_slashes=False,
     )
     posts: list[tuple[str, Any, Any, Any]] = [
         ("/v1/search", facade.search, SearchRequest, SearchReply),
