@@ -80,7 +80,8 @@ def head(recipe: Recipe, seen: Corpus, held: Texts) -> dict[str, Answers]:
     adapter = fit(seen, recipe).adapter
     probabilities = adapter.probabilities(held.vectors, held.texts)
     best, raw = probabilities.argmax(axis=1), probabilities.max(axis=1).astype(np.float64)
-    return {UNCALIBRATED: (best, raw), HEAD: (best, adapter.calibration(raw))}
+    sure = adapter.calibration.confidence(adapter.logits(held.vectors, held.texts))
+    return {UNCALIBRATED: (best, raw), HEAD: (best, sure)}
 
 
 def _best(model: LogisticRegression, inputs: object) -> Answers:

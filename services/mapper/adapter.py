@@ -1,8 +1,8 @@
 """The mapping model, as numbers and numpy alone: retrieved candidates and a head over them. Pure.
 
-Each label gets a few scores: log-probabilities of two linear heads (dense vector, lexical features)
-and its similarity to the nearest description, alias and example ("candidates"). Fitted weights make
-one logit of them, softmax a probability per label, and a calibration the confidence of the best.
+Each label gets a few scores: log-probabilities of heads over the vector and the lexical features, and
+its similarity to the nearest description, sentence, alias and example ("candidates"). Fitted weights
+make one logit of them, softmax a probability per label, and a calibration the confidence of the best.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,19 +10,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.mapper import lexical
-from services.mapper.calibration import Calibration
-
-Array = NDArray[np.float32]
-
-SHARPNESS = np.float32(10.0)
-"""Cosines are multiplied by it, so that they move a softmax as much as log-probabilities do."""
+from services.mapper.anchors import SHARPNESS, Anchors, Terms, similarities
+from services.mapper.calibration import Calibration, Floats
+from services.mapper.heads import Lexical, Linear, log_softmax, softmax
+from services.mapper.network import Array, Bag, Network
 
 
 class Feature(StrEnum):
-    """One score per label; the order is the column order of :func:`scores`."""
+    """One score per label."""
 
     DENSE = "dense"
     LEXICAL = "lexical"
@@ -30,61 +27,19 @@ class Feature(StrEnum):
     ALIAS = "alias"
     EXAMPLE = "example"
     EXAMPLES = "examples"
-
-
-@dataclass(frozen=True, slots=True)
-class Linear:
-    """A linear softmax classifier."""
-
-    weight: Array
-    """(labels, inputs)."""
-    bias: Array
-    """(labels,)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lexical:
-    """The same over hashed features of a text's words."""
-
-    rows: Array
-    """(buckets, labels): a text has few buckets, so only few rows are read."""
-    bias: Array
-    """(labels,)."""
-    idf: Array
-    """(buckets,) inverse document frequencies."""
-
-    def logits(self, texts: Sequence[str]) -> Array:
-        """Return (n, labels)."""
-        found = [lexical.weighted(text, self.idf) for text in texts]
-        return np.stack([values @ self.rows[places] + self.bias for places, values in found])
-
-
-@dataclass(frozen=True, slots=True)
-class Anchors:
-    """Vectors of known meaning, sorted by label: what a text is compared with."""
-
-    vectors: Array
-    """(anchors, dimension), unit rows."""
-    labels: NDArray[np.int64]
-    """(anchors,) label index of each, rising."""
-
-    @classmethod
-    def of(cls, vectors: Array, labels: NDArray[np.int64]) -> "Anchors":
-        """Sort the anchors by label."""
-        order = np.argsort(labels, kind="stable")
-        return cls(np.ascontiguousarray(vectors[order]), labels[order])
+    NETWORK = "network"
+    SENTENCE = "sentence"
+    TERMS = "terms"
 
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """Everything the model knows."""
+    """Everything the model knows; a part may be missing when no weight is given to its score."""
 
     labels: tuple[str, ...]
     """Canonical labels, in index order."""
-    dense: Linear
-    """Over the encoder's vector."""
-    words: Lexical
-    """Over hashed TF-IDF features."""
+    idf: Array
+    """(buckets,) inverse document frequencies of the lexical features."""
     descriptions: Anchors
     """One per label."""
     aliases: Anchors
@@ -92,74 +47,81 @@ class Adapter:
     examples: Anchors
     """One or more of most labels."""
     weights: Mapping[Feature, float]
-    """How much each score counts, not negative."""
+    """How much each score counts, not negative; scores that are not named do not count."""
     calibration: Calibration
-    """From the best label's probability to the confidence that it is right."""
+    """From the logits to the confidence that the best label is right."""
+    dense: Linear | None = None
+    """Over the encoder's vector."""
+    words: Lexical | None = None
+    """Over lexical features."""
+    network: Network | None = None
+    """Over both."""
+    sentences: Anchors | None = None
+    """Sentences of the descriptions."""
+    terms: Terms | None = None
+    """Words of the descriptions."""
 
     @property
     def dimension(self) -> int:
         """Of the vectors that it wants."""
         return int(self.descriptions.vectors.shape[1])
 
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """What counts; the column order of :func:`scores`."""
+        return tuple(feature for feature in Feature if feature in self.weights)
+
+    def logits(self, vectors: Array, texts: Sequence[str]) -> Array:
+        """Return (n, labels) logits of texts with their (n, dimension) unit vectors."""
+        weights = np.array([self.weights[feature] for feature in self.features], dtype=np.float32)
+        return np.asarray(scores(self, vectors, texts) @ weights, dtype=np.float32)
+
     def probabilities(self, vectors: Array, texts: Sequence[str]) -> Array:
-        """Return (n, labels) probabilities of texts with their (n, dimension) unit vectors."""
-        table = scores(self, vectors, texts)
-        weights = np.array([self.weights[feature] for feature in Feature], dtype=np.float32)
-        return softmax(table @ weights)
+        """Return (n, labels) probabilities as they are before calibration."""
+        return softmax(self.logits(vectors, texts))
 
     def answer(self, vectors: Array, texts: Sequence[str]) -> list[tuple[str, float]]:
         """Return the best label of each text and the calibrated confidence that it is right, 0..1."""
-        probabilities = self.probabilities(vectors, texts)
-        best = probabilities.argmax(axis=1)
-        raw = probabilities[np.arange(len(best)), best].astype(np.float64)
-        confidence = self.calibration(raw)
+        logits = self.logits(vectors, texts)
+        confidence: Floats = self.calibration.confidence(logits)
+        best = logits.argmax(axis=1)
         return [(self.labels[i], float(c)) for i, c in zip(best, confidence, strict=True)]
 
 
 def scores(adapter: Adapter, vectors: Array, texts: Sequence[str]) -> Array:
-    """Return (n, labels, features) scores in the order of :class:`Feature`."""
+    """Return (n, labels, features) scores in the order of :attr:`Adapter.features`."""
+    bags = [lexical.weighted(text, adapter.idf) for text in texts]
+    columns = _learnt(adapter, vectors, bags) | _compared(adapter, vectors, bags)
+    return np.stack([columns[feature] for feature in adapter.features], axis=2)
+
+
+def _learnt(adapter: Adapter, vectors: Array, bags: Sequence[Bag]) -> dict[Feature, Array]:
+    """Return the heads' log-probabilities."""
+    found = {}
+    if adapter.dense is not None:
+        found[Feature.DENSE] = log_softmax(adapter.dense.logits(vectors))
+    if adapter.words is not None:
+        found[Feature.LEXICAL] = log_softmax(adapter.words.logits(bags))
+    if adapter.network is not None:
+        found[Feature.NETWORK] = log_softmax(adapter.network.logits(vectors, bags))
+    return found
+
+
+def _compared(adapter: Adapter, vectors: Array, bags: Sequence[Bag]) -> dict[Feature, Array]:
+    """Return the similarities to what is known of each label."""
     count = len(adapter.labels)
     description = similarities(adapter.descriptions, vectors, count)[0]
     alias, _ = similarities(adapter.aliases, vectors, count, floor=description)
     example, examples = similarities(adapter.examples, vectors, count, floor=description)
-    columns = {
-        Feature.DENSE: log_softmax(vectors @ adapter.dense.weight.T + adapter.dense.bias),
-        Feature.LEXICAL: log_softmax(adapter.words.logits(texts)),
+    found = {
         Feature.DESCRIPTION: description * SHARPNESS,
         Feature.ALIAS: alias * SHARPNESS,
         Feature.EXAMPLE: example * SHARPNESS,
         Feature.EXAMPLES: examples,
     }
-    return np.stack([columns[feature] for feature in Feature], axis=2)
-
-
-def similarities(
-    anchors: Anchors, vectors: Array, labels: int, floor: Array | None = None
-) -> tuple[Array, Array]:
-    """Return per label the greatest cosine and the log of the mean of exp(SHARPNESS * cosine).
-
-    A label without anchors takes ``floor``, or 0.
-    """
-    least = np.zeros((len(vectors), labels), dtype=np.float32) if floor is None else floor
-    if not len(anchors.labels):
-        return least, least * SHARPNESS
-    present, starts = np.unique(anchors.labels, return_index=True)
-    sizes = np.diff([*starts, len(anchors.labels)]).astype(np.float32)
-    cosines = vectors @ anchors.vectors.T
-    greatest, mean = least.copy(), least * SHARPNESS
-    greatest[:, present] = np.maximum.reduceat(cosines, starts, axis=1)
-    sums = np.add.reduceat(np.exp(SHARPNESS * cosines), starts, axis=1)
-    mean[:, present] = np.log(sums / sizes)
-    return greatest, mean
-
-
-def log_softmax(logits: Array) -> Array:
-    """Return the logarithm of :func:`softmax`."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)), np.float32)
-
-
-def softmax(logits: Array) -> Array:
-    """Return each row as probabilities."""
-    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float32)
+    if adapter.sentences is not None:
+        sentence, _ = similarities(adapter.sentences, vectors, count, floor=description)
+        found[Feature.SENTENCE] = sentence * SHARPNESS
+    if adapter.terms is not None:
+        found[Feature.TERMS] = adapter.terms.similarities(bags, count) * SHARPNESS
+    return found

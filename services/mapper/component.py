@@ -1,7 +1,8 @@
 """A mapper component: the adapter's numbers, its calibration and what it was trained for, on disk.
 
-``adapter.json`` says what it expects, ``calibration.json`` what its confidence means,
-``head.safetensors`` holds the numbers; all verified by checksum before they are read.
+``adapter.json`` says what it expects, ``calibration.json`` what its confidence means, ``report.json``
+how good it was on held-out examples, ``head.safetensors`` holds the numbers; all verified by checksum
+before they are read.
 """
 
 from dataclasses import dataclass
@@ -9,17 +10,18 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-import numpy as np
 from msgspec import Meta
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from services.mapper.adapter import Adapter, Anchors, Feature, Lexical, Linear
-from services.mapper.calibration import Calibration
+from services.mapper.adapter import Adapter, Feature
+from services.mapper.calibration import Calibration, Kind, Line, Platt, Temperature
+from services.mapper.held import HeldOut
 from services.mapper.taxonomy import Taxonomy
+from services.mapper.tensors import Tensors, misfit, pack, unpack
 from trimtab.artifacts.manifest import (
     ArtifactCorrupt,
+    ArtifactMissing,
     Manifest,
     verify,
     write_manifest,
@@ -28,14 +30,13 @@ from trimtab.artifacts.manifest import (
 CARD = "adapter.json"
 CALIBRATION = "calibration.json"
 HEAD = "head.safetensors"
+REPORT = "report.json"
 KIND = "mapper"
 
 SHIPPED = Path(__file__).parent / "components"
 """Components that come with the code, by reference."""
 
 T = TypeVar("T")
-
-_SCALE = np.float32(127.0)
 
 
 class AdapterCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -54,7 +55,7 @@ class AdapterCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     buckets: Annotated[int, Meta(ge=1, le=1 << 20)]
     """Hash buckets of the lexical features."""
     weights: dict[Feature, Annotated[float, Meta(ge=0)]]
-    """How much each score counts."""
+    """How much each score counts; what is not named does not."""
     training: dict[str, float | int | str]
     """What it was trained on and how it went."""
 
@@ -62,18 +63,48 @@ class AdapterCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 class CalibrationCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What its confidence means."""
 
-    kind: str
-    """How it was fitted: ``isotonic``."""
-    raw: list[float]
-    """Corners' raw probabilities."""
-    calibrated: list[float]
-    """Share that was right there."""
+    kind: Kind
+    """How it was fitted: which of the following counts."""
+    raw: list[float] = []
+    """Isotonic: corners' raw probabilities."""
+    calibrated: list[float] = []
+    """Isotonic: share that was right there."""
+    temperature: float = 1.0
+    """Temperature: what logits are divided by."""
+    slope: float = 1.0
+    """Platt: of the log-odds."""
+    intercept: float = 0.0
+    """Platt: added to them."""
     answers: int
     """Held-out answers behind it."""
     error_before: float
     """Expected calibration error of the raw probabilities, held out."""
     error_after: float
     """The same after calibration, each fold by a calibration that never saw it."""
+
+    @classmethod
+    def of(
+        cls, calibration: Calibration, *, answers: int, before: float, after: float
+    ) -> "CalibrationCard":
+        """Write down a calibration."""
+        told: dict[str, Any] = {"answers": answers, "error_before": before, "error_after": after}
+        match calibration:
+            case Temperature(value):
+                return cls(kind=Kind.TEMPERATURE, temperature=value, **told)
+            case Platt(slope, intercept):
+                return cls(kind=Kind.PLATT, slope=slope, intercept=intercept, **told)
+            case Line(raw, calibrated):
+                return cls(kind=Kind.ISOTONIC, raw=list(raw), calibrated=list(calibrated), **told)
+
+    def calibration(self) -> Calibration:
+        """Return it as it is applied; raises ValueError when its numbers make no sense."""
+        match self.kind:
+            case Kind.TEMPERATURE:
+                return Temperature(self.temperature)
+            case Kind.PLATT:
+                return Platt(self.slope, self.intercept)
+            case Kind.ISOTONIC:
+                return Line(tuple(self.raw), tuple(self.calibrated))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,53 +139,49 @@ def load_component(folder: Path) -> Component:
     """
     manifest = verify(folder)
     card = _read(folder / CARD, AdapterCard, manifest)
-    calibration = _read(folder / CALIBRATION, CalibrationCard, manifest)
+    told = _read(folder / CALIBRATION, CalibrationCard, manifest)
+    if not card.weights:
+        raise ArtifactCorrupt(manifest.reference, CARD, "must weigh at least one score")
     tensors = _tensors(folder, manifest, card)
     try:
-        line = Calibration(tuple(calibration.raw), tuple(calibration.calibrated))
+        calibration = told.calibration()
     except ValueError as error:
         raise ArtifactCorrupt(manifest.reference, CALIBRATION, str(error)) from None
-    if set(card.weights) != set(Feature):
-        raise ArtifactCorrupt(manifest.reference, CARD, "must weigh every score of this code")
-    adapter = Adapter(
-        labels=tuple(card.labels),
-        dense=Linear(_f32(tensors["dense.weight"]), _f32(tensors["dense.bias"])),
-        words=Lexical(
-            _f32(tensors["lexical.rows"]),
-            _f32(tensors["lexical.bias"]),
-            _f32(tensors["lexical.idf"]),
-        ),
-        descriptions=_anchors(tensors, "descriptions"),
-        aliases=_anchors(tensors, "aliases"),
-        examples=_anchors(tensors, "examples"),
-        weights=dict(card.weights),
-        calibration=line,
-    )
+    adapter = unpack(tensors, tuple(card.labels), dict(card.weights), calibration)
     return Component(manifest.reference, manifest.hash, card, adapter)
 
 
+def load_report(folder: Path) -> tuple[CalibrationCard, HeldOut]:
+    """Verify a folder and return what its confidence means and how good it was, held out.
+
+    Raises:
+        ArtifactError: a checksum differs, or the component was made before reports were.
+    """
+    manifest = verify(folder)
+    if REPORT not in manifest.files:
+        raise ArtifactMissing(
+            f"{manifest.reference}: {REPORT}; train the component again to get one,"
+        )
+    card = _read(folder / CALIBRATION, CalibrationCard, manifest)
+    return card, _read(folder / REPORT, HeldOut, manifest)
+
+
 def save_component(
-    folder: Path, reference: str, adapter: Adapter, card: AdapterCard, calibration: CalibrationCard
+    folder: Path,
+    reference: str,
+    adapter: Adapter,
+    card: AdapterCard,
+    calibration: CalibrationCard,
+    report: HeldOut | None = None,
 ) -> Manifest:
     """Write the files and the manifest of a component; the same bytes for the same numbers."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in ((CARD, card), (CALIBRATION, calibration)):
-        encoded = msgspec.json.format(msgspec.json.encode(content, order="deterministic"), indent=2)
-        (folder / name).write_bytes(encoded + b"\n")
-    tensors: dict[str, NDArray[Any]] = {
-        "dense.weight": adapter.dense.weight.astype(np.float32),
-        "dense.bias": adapter.dense.bias.astype(np.float32),
-        "lexical.rows": adapter.words.rows.astype(np.float16),
-        "lexical.bias": adapter.words.bias.astype(np.float32),
-        "lexical.idf": adapter.words.idf.astype(np.float32),
-    }
-    for kind in ("descriptions", "aliases", "examples"):
-        anchors: Anchors = getattr(adapter, kind)
-        tensors[f"{kind}.vectors"] = np.rint(anchors.vectors * _SCALE).astype(np.int8)
-        tensors[f"{kind}.labels"] = anchors.labels.astype(np.int32)
-    # safetensors writes memory as it lies: scikit-learn's weights lie column by column.
-    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    (folder / HEAD).write_bytes(save(contiguous))
+    contents: dict[str, msgspec.Struct | None] = {CARD: card, CALIBRATION: calibration}
+    for name, content in (contents | {REPORT: report}).items():
+        if content is not None:
+            encoded = msgspec.json.encode(content, order="deterministic")
+            (folder / name).write_bytes(msgspec.json.format(encoded, indent=2) + b"\n")
+    (folder / HEAD).write_bytes(save(pack(adapter)))
     name, _, version = reference.partition("@")
     metadata: dict[str, str | int | float | bool] = {
         "taxonomy": card.taxonomy,
@@ -170,54 +197,14 @@ def _read(path: Path, kind: type[T], manifest: Manifest) -> T:
         raise ArtifactCorrupt(manifest.reference, path.name, f"does not parse: {error}") from None
 
 
-def _tensors(folder: Path, manifest: Manifest, card: AdapterCard) -> dict[str, NDArray[Any]]:
+def _tensors(folder: Path, manifest: Manifest, card: AdapterCard) -> Tensors:
     try:
-        tensors: dict[str, NDArray[Any]] = load((folder / HEAD).read_bytes())
+        tensors: Tensors = load((folder / HEAD).read_bytes())
     except (OSError, SafetensorError) as error:
         raise ArtifactCorrupt(
             manifest.reference, HEAD, f"cannot be read ({type(error).__name__})"
         ) from None
-    problem = _misfit(tensors, card)
+    problem = misfit(tensors, card.weights, card.dimension, card.buckets, len(card.labels))
     if problem:
         raise ArtifactCorrupt(manifest.reference, HEAD, problem)
     return tensors
-
-
-def _misfit(tensors: dict[str, NDArray[Any]], card: AdapterCard) -> str | None:
-    """Return what does not fit between the numbers and the card; None when all does."""
-    labels = len(card.labels)
-    shapes: dict[str, tuple[int, ...]] = {
-        "dense.weight": (labels, card.dimension),
-        "dense.bias": (labels,),
-        "lexical.rows": (card.buckets, labels),
-        "lexical.bias": (labels,),
-        "lexical.idf": (card.buckets,),
-    }
-    anchors = ("descriptions", "aliases", "examples")
-    names = {*shapes, *(f"{kind}.{part}" for kind in anchors for part in ("vectors", "labels"))}
-    if set(tensors) != names:
-        return f"does not hold exactly {', '.join(sorted(names))}"
-    for kind in anchors:
-        owners = tensors[f"{kind}.labels"]
-        shapes[f"{kind}.vectors"] = (len(owners), card.dimension)
-        if len(owners) and (owners.min() < 0 or owners.max() >= labels):
-            return f"{kind}.labels points outside the labels"
-        if (np.diff(owners) < 0).any():
-            return f"{kind}.labels does not rise"
-    for name, shape in shapes.items():
-        if tensors[name].shape != shape:
-            return f"{name} is {tensors[name].shape}, not {shape}"
-        if not np.isfinite(tensors[name]).all():
-            return f"{name} holds a number that is not finite"
-    return None
-
-
-def _f32(tensor: NDArray[Any]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(tensor, dtype=np.float32)
-
-
-def _anchors(tensors: dict[str, NDArray[Any]], kind: str) -> Anchors:
-    """Restore unit rows from int8, which keeps cosines within 0.005."""
-    vectors = _f32(tensors[f"{kind}.vectors"])
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Anchors(vectors / np.maximum(norms, 1e-9), tensors[f"{kind}.labels"].astype(np.int64))

@@ -1,4 +1,4 @@
-"""What a mapper is trained on: examples, descriptions and aliases with their vectors, side by side."""
+"""What a mapper is trained on: examples, and what the taxonomy says of each label, with their vectors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from services.mapper.adapter import Array
 from services.mapper.examples import Example
+from services.mapper.network import Array
+from services.mapper.sentences import sentences
 from services.mapper.taxonomy import Taxonomy
 
 Indices = NDArray[np.int64]
@@ -45,6 +46,13 @@ class Corpus:
     """One per label, always seen: the taxonomy is known when a text is mapped."""
     aliases: Texts
     """The taxonomy's aliases, always seen."""
+    sentences: Texts
+    """Sentences of the descriptions, always seen."""
+
+    @property
+    def known(self) -> tuple[Texts, ...]:
+        """What the taxonomy itself says."""
+        return (self.descriptions, self.aliases, self.sentences)
 
     def pick(self, rows: Indices) -> "Corpus":
         """Return the corpus with some of its examples."""
@@ -54,34 +62,44 @@ class Corpus:
             self.groups[rows],
             self.descriptions,
             self.aliases,
+            self.sentences,
         )
 
 
 def wanted_texts(taxonomy: Taxonomy, examples: Sequence[Example]) -> list[str]:
-    """Return every text that training needs a vector of: examples, then descriptions, then aliases."""
-    labels = taxonomy.labels.values()
-    return [
-        *(example.text for example in examples),
-        *(label.description for label in labels),
-        *(alias for label in labels for alias in label.aliases),
-    ]
+    """Return every text that training needs a vector of: examples, descriptions, aliases, sentences."""
+    return [text for texts in _parts(taxonomy, examples) for text, _ in texts]
 
 
 def assemble(taxonomy: Taxonomy, examples: Sequence[Example], vectors: Array) -> Corpus:
     """Join texts and vectors; ``vectors`` are of :func:`wanted_texts`, in its order."""
-    texts = wanted_texts(taxonomy, examples)
-    if len(vectors) != len(texts):
-        raise ValueError(f"{len(vectors)} vectors for {len(texts)} texts")
+    told = _parts(taxonomy, examples)
+    cuts = np.cumsum([0, *(len(texts) for texts in told)])
+    if len(vectors) != cuts[-1]:
+        raise ValueError(f"{len(vectors)} vectors for {cuts[-1]} texts")
     labels = tuple(taxonomy.labels)
     place = {name: index for index, name in enumerate(labels)}
-    owners = [place[example.labels[0]] for example in examples]
-    owners += list(range(len(labels)))
-    owners += [place[label.name] for label in taxonomy.labels.values() for _ in label.aliases]
-    everything = Texts(tuple(texts), vectors, np.array(owners, dtype=np.int64))
-    cuts = [0, len(examples), len(examples) + len(labels), len(texts)]
-    parts = [everything.pick(np.arange(a, b)) for a, b in pairwise(cuts)]
+    parts = [
+        Texts(
+            tuple(text for text, _ in texts),
+            vectors[start:end],
+            np.array([place[name] for _, name in texts], dtype=np.int64),
+        )
+        for texts, (start, end) in zip(told, pairwise(cuts), strict=True)
+    ]
     _, groups = np.unique([example.group for example in examples], return_inverse=True)
-    return Corpus(labels, parts[0], groups.astype(np.int64), parts[1], parts[2])
+    return Corpus(labels, parts[0], groups.astype(np.int64), *parts[1:])
+
+
+def _parts(taxonomy: Taxonomy, examples: Sequence[Example]) -> list[list[tuple[str, str]]]:
+    """Return (text, label) of the examples, then of what the taxonomy says, in :class:`Corpus` order."""
+    labels = taxonomy.labels.values()
+    return [
+        [(example.text, example.labels[0]) for example in examples],
+        [(label.text, label.name) for label in labels],
+        [(alias, label.name) for label in labels for alias in label.aliases],
+        [(part, label.name) for label in labels for part in sentences(label.description)],
+    ]
 
 
 def folds(groups: Indices, count: int, seed: int) -> list[tuple[Indices, Indices]]:

@@ -52,25 +52,32 @@ class Example:
 
 
 def load_examples(folder: Path, taxonomy: Taxonomy) -> tuple[Example, ...]:
-    """Read every ``*.jsonl`` of a folder, in the order of file names and lines.
+    """Read every ``*.jsonl`` of a folder, in the order of file names and lines; a file alone is free text.
 
     Raises:
         DefinitionInvalid: a row does not parse, has an unknown or missing key, a label that the
             taxonomy does not have, or an id that stands twice; says file and line.
     """
     examples: dict[str, Example] = {}
-    for path in sorted(folder.glob("*.jsonl")):
-        for example in read_examples(path, path.stem, taxonomy):
+    for path in [folder] if folder.is_file() else sorted(folder.glob("*.jsonl")):
+        detector = FREE_TEXT if path == folder else path.stem
+        for example in read_examples(path, detector, taxonomy):
             if example.id in examples:
                 raise DefinitionInvalid(path, example.id, "this id stands twice")
             examples[example.id] = example
+    if not examples:
+        raise DefinitionInvalid(folder, "file", "holds no examples; give JSONL rows")
     return tuple(examples.values())
 
 
 def read_examples(path: Path, detector: str, taxonomy: Taxonomy) -> list[Example]:
     """Read one file of examples; raises DefinitionInvalid like :func:`load_examples`."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefinitionInvalid(path, "file", f"cannot be read ({type(error).__name__})") from None
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         where = f"line {number}"

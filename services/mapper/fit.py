@@ -1,32 +1,40 @@
-"""From a corpus to an adapter, offline: two linear heads, then weights of all scores, then calibration.
+"""From a corpus to an adapter, offline: heads, then weights of all scores, then the calibration.
 
-The only module that imports scikit-learn. Weights and calibration are fitted on examples that the
-heads did not see (folds of whole groups), so that they know how good each score is on new text.
+Weights and calibration are fitted on examples that the heads did not see (folds of whole groups), so
+that they know how good each score is on new text. Needs scikit-learn and its scipy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.mapper import lexical
-from services.mapper.adapter import (
-    Adapter,
-    Anchors,
-    Array,
-    Feature,
-    Lexical,
-    Linear,
-    log_softmax,
-    scores,
-    softmax,
+from services.mapper.adapter import Adapter, Feature, scores
+from services.mapper.anchors import Anchors
+from services.mapper.bags import Bags, terms
+from services.mapper.calibration import (
+    IDENTITY,
+    Calibration,
+    Floats,
+    Kind,
+    brier,
+    calibration_error,
+    fit_kind,
+    raw_confidence,
 )
-from services.mapper.calibration import IDENTITY, calibration_error, fit_isotonic
 from services.mapper.corpus import Corpus, Indices, Texts, folds
+from services.mapper.descent import Training, fit_network
+from services.mapper.heads import log_softmax
+from services.mapper.held import HeldOut, bins, curve
+from services.mapper.network import Array
 
-_MISSING = "training needs scikit-learn: pip install 'trimtab[train]'"
+_MISSING = "training needs scikit-learn; pip install 'trimtab[train]'"
+_AT_ONCE = 512
+"""Texts that are scored together."""
+
+Report = Callable[[str], None]
 
 
 class TrainingUnavailable(Exception):
@@ -37,18 +45,28 @@ class TrainingUnavailable(Exception):
 class Recipe:
     """How to train."""
 
-    dense_strength: float = 10.0
-    """Inverse regularisation of the head over vectors."""
-    lexical_strength: float = 30.0
-    """Inverse regularisation of the head over lexical features."""
-    buckets: int = 4096
+    network: Training = field(default_factory=Training)
+    """Of the head over vectors and lexical features."""
+    features: tuple[Feature, ...] = (
+        Feature.DESCRIPTION,
+        Feature.ALIAS,
+        Feature.EXAMPLE,
+        Feature.EXAMPLES,
+        Feature.NETWORK,
+        Feature.SENTENCE,
+        Feature.TERMS,
+    )
+    """Scores that may count."""
+    buckets: int = 16_384
     """Hash buckets of the lexical features."""
     folds: int = 5
     """Splits for weights and calibration."""
+    candidates: int = 64
+    """Labels of each example, its likeliest, that the weights are fitted on."""
     decay: float = 1e-3
     """Pull of the weights towards 0."""
     seed: int = 7
-    """Of the splits."""
+    """Of the splits and of the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +75,25 @@ class Fitted:
 
     adapter: Adapter
     """Ready to save."""
-    answers: int
-    """Held-out answers behind weights and calibration."""
-    accuracy: float
-    """Share of held-out answers that were right."""
-    error_before: float
-    """Expected calibration error of the raw probabilities, held out."""
-    error_after: float
-    """The same after calibration by the other folds."""
+    kind: Kind
+    """Of its calibration: the one that did best on answers it had not seen."""
+    held: HeldOut
+    """How it did on examples that its heads, weights and calibration had not seen."""
+
+    @property
+    def errors(self) -> tuple[float, float]:
+        """Expected calibration error before and after calibration, held out."""
+        return self.held.errors["raw"], self.held.errors[self.kind]
 
 
-def fit(corpus: Corpus, recipe: Recipe) -> Fitted:
+def fit(corpus: Corpus, recipe: Recipe, report: Report = lambda line: None) -> Fitted:
     """Train an adapter.
 
     Raises:
         TrainingUnavailable: scikit-learn is not installed.
     """
     with _one_thread():
-        return _fit(corpus, recipe)
+        return _fit(corpus, recipe, report)
 
 
 def _one_thread() -> AbstractContextManager[object]:
@@ -92,27 +111,27 @@ def _one_thread() -> AbstractContextManager[object]:
     return limits
 
 
-def _fit(corpus: Corpus, recipe: Recipe) -> Fitted:
-    table = np.zeros((len(corpus.groups), len(corpus.labels), len(Feature)), dtype=np.float32)
+def _fit(corpus: Corpus, recipe: Recipe, report: Report) -> Fitted:
+    shape = (len(corpus.groups), len(corpus.labels), len(recipe.features))
+    table = np.zeros(shape, dtype=np.float32)
     splits = folds(corpus.groups, recipe.folds, recipe.seed)
-    for seen, held in splits:
-        heads = _heads(corpus.pick(seen), recipe)
+    counted = [Bags.of(part.texts, recipe.buckets) for part in (corpus.examples, _known(corpus))]
+    for number, (seen, held) in enumerate(splits, start=1):
+        heads = _heads(corpus.pick(seen), (counted[0].pick(seen), counted[1]), recipe)
         picked = corpus.examples.pick(held)
-        table[held] = scores(heads, picked.vectors, picked.texts)
+        for rows in np.array_split(np.arange(len(held)), -(-len(held) // _AT_ONCE)):
+            some = picked.pick(rows)
+            table[held[rows]] = scores(heads, some.vectors, some.texts)
+        report(f"split {number} of {len(splits)} held out")
     targets = corpus.examples.labels
-    raw, right = _held_out(table, targets, splits, recipe)
-    adapter = replace(
-        _heads(corpus, recipe),
-        weights=_named(fit_weights(table, targets, recipe.decay)),
-        calibration=fit_isotonic(raw, right),
-    )
-    return Fitted(
-        adapter=adapter,
-        answers=len(right),
-        accuracy=float(right.mean()),
-        error_before=calibration_error(raw, right),
-        error_after=calibration_error(_cross_calibrated(raw, right, splits), right),
-    )
+    logits = _held_out(table, targets, splits, recipe)
+    kind, held_out = _judged(logits, targets, splits)
+    report(f"{kind} calibration; training on everything")
+    final = fit_weights(*narrowed(table, targets, recipe.candidates), recipe.decay)
+    adapter = _heads(corpus, (counted[0], counted[1]), recipe)
+    calibration = fit_kind(kind, logits, targets)
+    weights = dict(zip(recipe.features, final.tolist(), strict=True))
+    return Fitted(_lean(adapter, weights, calibration), kind, held_out)
 
 
 def fit_weights(table: Array, targets: Indices, decay: float) -> Array:
@@ -137,77 +156,120 @@ def fit_weights(table: Array, targets: Indices, decay: float) -> Array:
     return np.asarray(found.x, dtype=np.float32)
 
 
+def narrowed(table: Array, targets: Indices, candidates: int) -> tuple[Array, Indices]:
+    """Return the likeliest labels of each row, the right one first among them, and where it stands."""
+    rows = np.arange(len(targets))
+    if candidates >= table.shape[1]:
+        return table, targets
+    total = table.sum(axis=2)
+    total[rows, targets] = np.inf
+    best = np.argpartition(-total, candidates - 1, axis=1)[:, :candidates]
+    place = (best == targets[:, np.newaxis]).argmax(axis=1)
+    best[rows, place] = best[:, 0]
+    best[rows, 0] = targets
+    return table[rows[:, np.newaxis], best], np.zeros(len(targets), dtype=np.int64)
+
+
 def _held_out(
     table: Array, targets: Indices, splits: list[tuple[Indices, Indices]], recipe: Recipe
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return raw confidence and rightness of each example, weighted by the other folds."""
-    raw = np.zeros(len(targets))
-    right = np.zeros(len(targets), dtype=bool)
+) -> Array:
+    """Return (n, labels) logits of each example, weighted by what the other folds say."""
+    logits = np.zeros(table.shape[:2], dtype=np.float32)
     for seen, held in splits:
-        weights = fit_weights(table[seen], targets[seen], recipe.decay)
-        probabilities = softmax(table[held] @ weights)
-        raw[held] = probabilities.max(axis=1)
-        right[held] = probabilities.argmax(axis=1) == targets[held]
-    return raw, right
+        narrow = narrowed(table[seen], targets[seen], recipe.candidates)
+        logits[held] = table[held] @ fit_weights(*narrow, recipe.decay)
+    return logits
 
 
-def _cross_calibrated(
-    raw: NDArray[np.float64], right: NDArray[np.bool_], splits: list[tuple[Indices, Indices]]
-) -> NDArray[np.float64]:
-    calibrated = np.zeros_like(raw)
-    for seen, held in splits:
-        calibrated[held] = fit_isotonic(raw[seen], right[seen])(raw[held])
-    return calibrated
+def _judged(
+    logits: Array, targets: Indices, splits: list[tuple[Indices, Indices]]
+) -> tuple[Kind, HeldOut]:
+    """Return the kind of calibration that does best on answers it has not seen, and how all went."""
+    right = logits.argmax(axis=1) == targets
+    confidence: dict[str, Floats] = {"raw": raw_confidence(logits)}
+    for kind in Kind:
+        confidence[kind] = np.zeros(len(targets))
+        for seen, held in splits:
+            fitted = fit_kind(kind, logits[seen], targets[seen])
+            confidence[kind][held] = fitted.confidence(logits[held])
+    distances = {name: round(brier(each, right), 6) for name, each in confidence.items()}
+    chosen = min(Kind, key=lambda kind: distances[kind])
+    better = (logits > logits[np.arange(len(targets)), targets][:, np.newaxis]).sum(axis=1)
+    return chosen, HeldOut(
+        answers=len(targets),
+        top1=round(float(right.mean()), 4),
+        top3=round(float((better < 3).mean()), 4),
+        errors={
+            name: round(calibration_error(each, right), 4) for name, each in confidence.items()
+        },
+        distances=distances,
+        before=bins(confidence["raw"], right),
+        after=bins(confidence[chosen], right),
+        curve=curve(confidence[chosen], right),
+    )
 
 
-def _heads(corpus: Corpus, recipe: Recipe) -> Adapter:
-    """Return an adapter with heads and anchors, without weights or calibration yet."""
-    known = (corpus.examples, corpus.descriptions, corpus.aliases)
-    texts = [text for part in known for text in part.texts]
-    targets = np.concatenate([part.labels for part in known])
-    idf = lexical.inverse_frequencies(texts, recipe.buckets)
-    vectors = np.concatenate([part.vectors for part in known])
-    count = len(corpus.labels)
-    words = _linear(_hashed(texts, idf), targets, count, recipe.lexical_strength)
+def _heads(corpus: Corpus, counted: tuple[Bags, Bags], recipe: Recipe) -> Adapter:
+    """Return an adapter with heads and anchors, without fitted weights or calibration yet."""
+    examples, known = corpus.examples, _known(corpus)
+    idf = _joined_idf(counted)
+    bags = [part.weighted(idf) for part in counted]
+    network = fit_network(
+        _stacked(bags),
+        np.concatenate([examples.vectors, known.vectors]),
+        np.concatenate([examples.labels, known.labels]),
+        len(corpus.labels),
+        recipe.network,
+        recipe.seed,
+    )
     return Adapter(
         labels=corpus.labels,
-        dense=_linear(vectors, targets, count, recipe.dense_strength),
-        words=Lexical(np.ascontiguousarray(words.weight.T), words.bias, idf),
+        idf=idf,
         descriptions=_anchored(corpus.descriptions),
         aliases=_anchored(corpus.aliases),
-        examples=_anchored(corpus.examples),
-        weights=dict.fromkeys(Feature, 1.0),
+        examples=_anchored(examples),
+        weights=dict.fromkeys(recipe.features, 1.0),
         calibration=IDENTITY,
+        network=network,
+        sentences=_anchored(corpus.sentences),
+        terms=terms(bags[1], known.labels, len(corpus.labels)),
     )
+
+
+def _lean(adapter: Adapter, weights: Mapping[Feature, float], calibration: Calibration) -> Adapter:
+    """Return the adapter without the parts whose score got no weight."""
+    kept = {feature: round(weight, 6) for feature, weight in weights.items() if weight > 0}
+    none = Anchors(adapter.examples.vectors[:0], adapter.examples.labels[:0])
+    return replace(
+        adapter,
+        weights=kept,
+        calibration=calibration,
+        examples=adapter.examples if {Feature.EXAMPLE, Feature.EXAMPLES} & set(kept) else none,
+        network=adapter.network if Feature.NETWORK in kept else None,
+        sentences=adapter.sentences if Feature.SENTENCE in kept else None,
+        terms=adapter.terms if Feature.TERMS in kept else None,
+    )
+
+
+def _known(corpus: Corpus) -> Texts:
+    """Return all that the taxonomy says as one."""
+    parts = corpus.known
+    return Texts(
+        tuple(text for part in parts for text in part.texts),
+        np.concatenate([part.vectors for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+    )
+
+
+def _joined_idf(counted: tuple[Bags, Bags]) -> Array:
+    return Bags(_stacked([part.counts for part in counted])).idf()
+
+
+def _stacked(parts: list[object]) -> object:
+    from scipy.sparse import vstack  # type: ignore[import-untyped]  # comes with scikit-learn
+
+    return vstack(parts, format="csr")
 
 
 def _anchored(texts: Texts) -> Anchors:
     return Anchors.of(texts.vectors, texts.labels)
-
-
-def _hashed(texts: list[str], idf: Array) -> object:
-    """Return the lexical features of all texts as one sparse matrix."""
-    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]  # comes with scikit-learn
-
-    rows = [lexical.weighted(text, idf) for text in texts]
-    starts = np.cumsum([0, *(len(places) for places, _ in rows)])
-    values = np.concatenate([values for _, values in rows])
-    places = np.concatenate([places for places, _ in rows])
-    return csr_matrix((values, places, starts), shape=(len(texts), len(idf)), dtype=np.float32)
-
-
-def _linear(inputs: object, targets: Indices, labels: int, strength: float) -> Linear:
-    """Fit a multinomial logistic regression; every label has a description, so all occur."""
-    try:
-        from sklearn.linear_model import LogisticRegression
-    except ImportError:
-        raise TrainingUnavailable(_MISSING) from None
-    model = LogisticRegression(C=strength, tol=1e-3, max_iter=100).fit(inputs, targets)
-    if len(model.classes_) != labels:
-        raise ValueError("every label needs a description or an example")
-    weight = np.ascontiguousarray(model.coef_, dtype=np.float32)
-    return Linear(weight, model.intercept_.astype(np.float32))
-
-
-def _named(weights: Array) -> Mapping[Feature, float]:
-    return {feature: round(float(w), 6) for feature, w in zip(Feature, weights, strict=True)}

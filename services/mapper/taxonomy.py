@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.mapper.document import DefinitionInvalid, Section, read_section
@@ -34,6 +34,17 @@ class Label:
     """Framework -> control numbers."""
     vague: bool
     """Says nothing beside a more specific label: ``OTHER.Unspecified``."""
+    title: str = ""
+    """Name for people where labels are numbers: ``Steganography``; several may share one."""
+    parent: str = ""
+    """The more general label that it is a kind of; empty at the top."""
+    tactics: tuple[str, ...] = ()
+    """What it is done for, of the taxonomy's own list; a label may serve several."""
+
+    @property
+    def text(self) -> str:
+        """What texts are compared with: the title, when there is one, and the description."""
+        return f"{self.title}. {self.description}" if self.title else self.description
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,8 @@ class Taxonomy:
     """Normalised alias or label name -> label name."""
     hash: str
     """sha256 of the content, first 12 hex digits."""
+    tactics: Mapping[str, str] = field(default_factory=dict)
+    """Tactic -> what it is, in the order of the file; empty where nobody groups labels so."""
 
     @property
     def reference(self) -> str:
@@ -70,10 +83,11 @@ def load_taxonomy(path: Path) -> Taxonomy:
 
     Raises:
         DefinitionInvalid: an unknown key, a malformed label or control, an alias with two meanings,
-            or no ``OTHER.Unknown``; says file and key.
+            a parent or tactic that is not there, or no ``OTHER.Unknown``; says file and key.
     """
-    top = read_section(path).only("name", "version", "frameworks", "families")
+    top = read_section(path).only("name", "version", "frameworks", "tactics", "families")
     frameworks = _frameworks(top.section("frameworks"))
+    tactics = top.section("tactics")
     labels: dict[str, Label] = {}
     families = top.section("families")
     for family in families.values:
@@ -84,12 +98,14 @@ def load_taxonomy(path: Path) -> Taxonomy:
             labels[label.name] = label
     if UNKNOWN not in labels:
         raise top.wrong("families", f"the label {UNKNOWN} is missing; every taxonomy needs it")
+    _check_places(top, labels, tactics)
     return Taxonomy(
         name=top.text("name"),
         version=top.text("version"),
         labels=labels,
         by_name=_by_name(path, labels),
         hash=_content_hash(labels),
+        tactics={tactic: tactics.text(tactic) for tactic in tactics.values},
     )
 
 
@@ -109,7 +125,9 @@ def _labels_of(family: Section, name: str, frameworks: dict[str, re.Pattern[str]
     labels = family.section("labels")
     found = []
     for label in labels.values:
-        section = labels.section(label).only("description", "aliases", "controls", "vague")
+        section = labels.section(label).only(
+            "title", "description", "aliases", "controls", "vague", "parent", "tactics"
+        )
         if not LABEL_NAME.fullmatch(label) or label.split(".")[0] != name:
             raise labels.wrong(label, f"must be called {name}.Something, of letters, digits and _")
         found.append(
@@ -119,9 +137,30 @@ def _labels_of(family: Section, name: str, frameworks: dict[str, re.Pattern[str]
                 aliases=section.texts("aliases"),
                 controls={**shared, **_controls(section.section("controls"), frameworks)},
                 vague=section.flag("vague"),
+                title=section.text("title", ""),
+                parent=section.text("parent", ""),
+                tactics=section.texts("tactics"),
             )
         )
     return found
+
+
+def _check_places(top: Section, labels: Mapping[str, Label], tactics: Section) -> None:
+    """Refuse a label below one that is not there or below itself, and a tactic that nobody declared."""
+    for label in labels.values():
+        above, seen = label.parent, {label.name}
+        while above:
+            if above not in labels:
+                raise top.wrong(f"labels.{label.name}.parent", f"{above} is no label")
+            if above in seen:
+                raise top.wrong(f"labels.{label.name}.parent", "leads back to the label itself")
+            seen.add(above)
+            above = labels[above].parent
+        for tactic in label.tactics:
+            if tactic not in tactics.values:
+                raise top.wrong(
+                    f"labels.{label.name}.tactics", f"{tactic} is not declared under tactics"
+                )
 
 
 def _controls(section: Section, frameworks: dict[str, re.Pattern[str]]) -> Controls:
@@ -152,8 +191,17 @@ def _by_name(path: Path, labels: Mapping[str, Label]) -> dict[str, str]:
 
 
 def _content_hash(labels: Mapping[str, Label]) -> str:
-    content = [
-        [label.name, label.description, label.aliases, dict(label.controls), label.vague]
-        for label in labels.values()
-    ]
+    content = [_content(label) for label in labels.values()]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _content(label: Label) -> list[object]:
+    """Return everything of a label that can change an answer.
+
+    What a label does not say is left out, so that a taxonomy without parents keeps its hash.
+    """
+    told: list[object] = [label.name, label.description, label.aliases, dict(label.controls)]
+    told.append(label.vague)
+    places = {"title": label.title, "parent": label.parent, "tactics": label.tactics}
+    said = {name: value for name, value in places.items() if value}
+    return [*told, said] if said else told

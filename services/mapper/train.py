@@ -1,30 +1,34 @@
-"""Trains a mapper component: ``python -m services.mapper.train``.
+"""Trains a mapper component: ``python -m services.mapper.train``; `trimtab mapper train` asks for it.
 
-Reads the taxonomy and the labelled examples, gets a vector of every text from a running encoder
-(``--nats``) or from a file (``--vectors``), fits offline on the CPU in about a minute, and writes the
-component folder with its manifest.
+Reads a taxonomy and labelled examples, gets a vector of every text from a running encoder (``--nats``)
+or from a file (``--vectors``), fits offline on the CPU in minutes, and writes the component folder with
+its manifest.
 """
 
 import argparse
 import asyncio
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from services.mapper.adapter import Array
-from services.mapper.component import SHIPPED, AdapterCard, CalibrationCard, save_component
+from services.mapper.command import add_json, finish, report
+from services.mapper.component import AdapterCard, CalibrationCard, save_component
 from services.mapper.corpus import Corpus, assemble, wanted_texts
-from services.mapper.document import DefinitionInvalid
 from services.mapper.examples import Example, content_hash, load_examples, training_set
-from services.mapper.fit import Fitted, Recipe, TrainingUnavailable, fit
+from services.mapper.fit import Fitted, Recipe, fit
+from services.mapper.network import Array
 from services.mapper.settings import MapperSettings
 from services.mapper.taxonomy import Taxonomy, load_taxonomy
 from trimtab.artifacts.manifest import Manifest
-from trimtab.contracts.errors import TrimtabError
-from trimtab.corpus.vectors import VectorSource, VectorsUnusable, add_options
+from trimtab.corpus.vectors import VectorSource, add_options
+from trimtab.supervisor.home import Home
 
 EXAMPLES = Path(__file__).parent / "examples"
 """The shipped labelled examples."""
+
+_REFERENCE = re.compile(r"[a-z0-9][a-z0-9_.-]*@[A-Za-z0-9.]+")
 
 Report = Callable[[str], None]
 
@@ -37,20 +41,18 @@ def train(
     reference: str,
     folder: Path,
     recipe: Recipe,
+    report: Report = lambda line: None,
 ) -> tuple[Fitted, Manifest]:
     """Fit an adapter to examples that teach and write its component folder."""
     corpus = assemble(taxonomy, examples, vectors)
-    fitted = fit(corpus, recipe)
+    fitted = fit(corpus, recipe, report)
     card = _card(taxonomy, examples, corpus, fitted, namespace, recipe)
-    calibration = CalibrationCard(
-        kind="isotonic",
-        raw=list(fitted.adapter.calibration.raw),
-        calibrated=list(fitted.adapter.calibration.calibrated),
-        answers=fitted.answers,
-        error_before=round(fitted.error_before, 4),
-        error_after=round(fitted.error_after, 4),
+    before, after = fitted.errors
+    calibration = CalibrationCard.of(
+        fitted.adapter.calibration, answers=fitted.held.answers, before=before, after=after
     )
-    return fitted, save_component(folder, reference, fitted.adapter, card, calibration)
+    manifest = save_component(folder, reference, fitted.adapter, card, calibration, fitted.held)
+    return fitted, manifest
 
 
 def _card(
@@ -73,26 +75,66 @@ def _card(
             "examples": len(examples),
             "examples_hash": content_hash(tuple(examples)),
             "groups": len(set(corpus.groups.tolist())),
-            "held_out_accuracy": round(fitted.accuracy, 4),
+            "held_out_accuracy": fitted.held.top1,
             "seed": recipe.seed,
         },
     )
 
 
-async def run(options: argparse.Namespace, report: Report) -> None:
+async def run(options: argparse.Namespace, report: Report) -> tuple[Fitted, Manifest, Path]:
     """Train as the command line says."""
     taxonomy = load_taxonomy(options.taxonomy)
     examples = training_set(load_examples(options.examples, taxonomy))
     report(f"{taxonomy.reference}: {len(taxonomy.labels)} labels, {len(examples)} examples")
-    vectors = await VectorSource.from_options(options).vectors(wanted_texts(taxonomy, examples))
-    folder = options.out / options.name
+    texts = wanted_texts(taxonomy, examples)
+
+    def advance(done: int, of: int) -> None:
+        if 10 * done // of > 10 * (done - 64) // of:
+            report(f"{done} of {of} vectors")
+
+    vectors = await VectorSource.from_options(options).vectors(texts, advance)
+    out = options.out or Home.find().root / "adapters"
+    folder = out / options.name
     fitted, manifest = train(
-        taxonomy, examples, vectors, options.namespace, options.name, folder, Recipe()
+        *(taxonomy, examples, vectors, options.namespace, options.name, folder, Recipe()), report
     )
-    report(f"held out {fitted.answers} answers: {fitted.accuracy:.1%} right")
-    report(f"calibration error {fitted.error_before:.4f} before, {fitted.error_after:.4f} after")
-    size = sum(entry.size for entry in manifest.files.values())
-    report(f"{manifest.reference} {manifest.hash[:12]}, {size / 1e6:.2f} MB")
+    return fitted, manifest, folder
+
+
+def shape(fitted: Fitted, manifest: Manifest, folder: Path) -> dict[str, Any]:
+    """Return what came out, for scripts."""
+    before, after = fitted.errors
+    return {
+        "component": manifest.reference,
+        "hash": manifest.hash,
+        "folder": str(folder),
+        "bytes": sum(entry.size for entry in manifest.files.values()),
+        "held_out": fitted.held.answers,
+        "top1": fitted.held.top1,
+        "top3": fitted.held.top3,
+        "calibration": fitted.kind,
+        "error_before": before,
+        "error_after": after,
+    }
+
+
+def lines(told: dict[str, Any]) -> list[str]:
+    """Return the same for people."""
+    return [
+        f"held out {told['held_out']} answers: {told['top1']:.1%} right, "
+        f"{told['top3']:.1%} among the three best",
+        f"{told['calibration']} calibration: error {told['error_before']:.4f} before, "
+        f"{told['error_after']:.4f} after",
+        f"{told['component']} {told['hash'][:12]}, {told['bytes'] / 1e6:.2f} MB, in {told['folder']}",
+    ]
+
+
+def reference(given: str) -> str:
+    """Return ``name@version``, of a name alone its first version; raises ValueError for anything else."""
+    made = given if "@" in given else f"{given}@1"
+    if not _REFERENCE.fullmatch(made):
+        raise ValueError(given)
+    return made
 
 
 def parser() -> argparse.ArgumentParser:
@@ -100,25 +142,29 @@ def parser() -> argparse.ArgumentParser:
     shipped = MapperSettings()
     made = argparse.ArgumentParser(prog="python -m services.mapper.train", description=__doc__)
     made.add_argument("--taxonomy", type=Path, default=shipped.taxonomy, help="YAML file")
-    made.add_argument("--examples", type=Path, default=EXAMPLES, help="folder of JSONL files")
-    made.add_argument("--name", default=shipped.components[0], help="name@version of the result")
-    made.add_argument("--out", type=Path, default=SHIPPED, help="folder to put it in")
+    made.add_argument(
+        "--examples", type=Path, default=EXAMPLES, help="JSONL file, or a folder of them"
+    )
+    made.add_argument(
+        "--name", required=True, type=reference, help="name@version; a name alone is @1"
+    )
+    made.add_argument(
+        "--out", type=Path, help="folder to put it in; default: adapters/ in the home"
+    )
+    add_json(made)
     add_options(made)
     return made
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 1 with one line on stderr when it cannot be done."""
+    given = parser().parse_args(argv)
 
-    def report(line: str) -> None:
-        print(line, file=sys.stderr)  # noqa: T201 - a command
+    def work() -> tuple[Any, list[str]]:
+        told = shape(*asyncio.run(run(given, report)))
+        return told, lines(told)
 
-    try:
-        asyncio.run(run(parser().parse_args(), report))
-    except (DefinitionInvalid, TrainingUnavailable, VectorsUnusable, TrimtabError) as error:
-        report(f"error: {error}")
-        return 1
-    return 0
+    return finish(work, as_json=given.json)
 
 
 if __name__ == "__main__":

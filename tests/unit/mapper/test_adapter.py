@@ -3,8 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.mapper.adapter import SHARPNESS, Anchors, Feature, scores, similarities, softmax
-from services.mapper.calibration import Calibration
+from services.mapper import lexical
+from services.mapper.adapter import Feature, scores
+from services.mapper.anchors import SHARPNESS, Anchors, similarities
+from services.mapper.calibration import Line
+from services.mapper.heads import softmax
 from tests.unit.mapper import tiny
 from tests.unit.mapper.shipped import component, examples, vectors
 from trimtab.contracts.mapping import FREE_TEXT
@@ -52,6 +55,49 @@ def test_every_label_gets_every_score() -> None:
     assert np.isfinite(table).all()
 
 
+def test_a_score_without_a_weight_is_not_counted_and_needs_no_part() -> None:
+    whole = tiny.adapter()
+    kept = {Feature.NETWORK: 0.5, Feature.DESCRIPTION: 0.2}
+    lean = replace(whole, weights=kept, dense=None, words=None, sentences=None, terms=None)
+
+    table = scores(lean, QUERIES, ["hate"] * 7)
+
+    columns = [list(Feature).index(feature) for feature in lean.features]
+    assert lean.features == (Feature.DESCRIPTION, Feature.NETWORK)
+    assert np.array_equal(table, scores(whole, QUERIES, ["hate"] * 7)[:, :, columns])
+
+
+def test_the_network_is_one_hidden_layer_over_the_vector_and_the_weighted_features() -> None:
+    adapter, texts = tiny.adapter(), ["hate speech", "spam", "", "bread", "a", "b", "c"]
+    net = adapter.network
+    assert net is not None
+    bags = np.zeros((7, tiny.BUCKETS), dtype=np.float32)
+    for row, text in enumerate(texts):
+        places, values = lexical.weighted(text, adapter.idf)
+        bags[row, places] = values
+    hidden = np.maximum(QUERIES @ net.dense + bags @ net.rows + net.bias, 0)
+
+    found = net.logits(QUERIES, [lexical.weighted(text, adapter.idf) for text in texts])
+
+    assert np.allclose(found, hidden @ net.out + net.out_bias, atol=1e-5)
+
+
+def test_the_words_of_a_label_are_compared_by_the_cosine_of_their_bags() -> None:
+    adapter, texts = tiny.adapter(), ["hate speech is loathing", "", "bread"]
+    terms = adapter.terms
+    assert terms is not None
+    of_labels = np.zeros((3, tiny.BUCKETS))
+    for bucket in range(tiny.BUCKETS):
+        for entry in range(terms.starts[bucket], terms.starts[bucket + 1]):
+            of_labels[terms.labels[entry], bucket] += terms.values[entry]
+    bags = [lexical.weighted(text, adapter.idf) for text in texts]
+
+    found = terms.similarities(bags, 3)
+
+    for row, (places, values) in enumerate(bags):
+        assert np.allclose(found[row], of_labels[:, places] @ values, atol=1e-5)
+
+
 def test_probabilities_are_the_softmax_of_the_weighted_scores() -> None:
     adapter = tiny.adapter()
     weights = np.array([adapter.weights[feature] for feature in Feature], dtype=np.float32)
@@ -75,7 +121,7 @@ def test_an_answer_depends_on_its_own_text_alone() -> None:
 
 
 def test_the_confidence_is_the_calibrated_probability_of_the_best_label() -> None:
-    flat = replace(tiny.adapter(), calibration=Calibration((0.0, 1.0), (0.7, 0.7)))
+    flat = replace(tiny.adapter(), calibration=Line((0.0, 1.0), (0.7, 0.7)))
 
     assert {confidence for _, confidence in flat.answer(QUERIES, [""] * 7)} == {0.7}
 

@@ -1,17 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from services.mapper.adapter import Feature
+from services.mapper.calibration import Kind
 from services.mapper.corpus import assemble, folds, wanted_texts
+from services.mapper.descent import Training
 from services.mapper.examples import Example
-from services.mapper.fit import Recipe, fit, fit_weights
+from services.mapper.fit import Recipe, fit, fit_weights, narrowed
 from tests.unit.mapper import tiny
 from tests.unit.mapper.shipped import taxonomy
 
 pytest.importorskip("sklearn", reason="training needs the extra trimtab[train]")
 
-RECIPE = Recipe(buckets=tiny.BUCKETS, folds=3)
+RECIPE = Recipe(Training(hidden=16, epochs=20, batch=16), buckets=tiny.BUCKETS, folds=3)
 
 
 def test_a_fold_never_parts_a_group_and_every_row_is_held_out_once() -> None:
@@ -30,17 +34,53 @@ def test_clear_cut_labels_are_learnt_and_their_confidence_is_calibrated() -> Non
 
     fitted = fit(corpus, RECIPE)
 
-    assert fitted.answers == len(corpus.groups)
-    assert fitted.accuracy > 0.9
-    assert fitted.error_after < 0.1
-    assert set(fitted.adapter.weights) == set(Feature)
-    assert min(fitted.adapter.weights.values()) >= 0
+    assert fitted.held.answers == len(corpus.groups)
+    assert fitted.held.top1 > 0.9
+    assert fitted.held.top3 == 1.0
+    assert fitted.errors[1] < 0.1
+    assert set(fitted.adapter.weights) <= set(RECIPE.features)
+    assert min(fitted.adapter.weights.values()) > 0
+
+
+def test_the_calibration_that_is_taken_is_the_best_on_answers_that_it_never_saw() -> None:
+    fitted = fit(tiny.corpus(), RECIPE)
+
+    told = {kind: fitted.held.distances[kind] for kind in Kind}
+    assert told[fitted.kind] == min(told.values())
+    assert set(fitted.held.errors) == {"raw", *Kind}
+
+
+def test_parts_whose_score_got_no_weight_are_left_out() -> None:
+    features = (Feature.DESCRIPTION, Feature.NETWORK)
+
+    adapter = fit(tiny.corpus(), replace(RECIPE, features=features)).adapter
+
+    assert set(adapter.weights) <= set(features)
+    assert adapter.terms is None
+    assert adapter.sentences is None
+    assert not len(adapter.examples.labels)
+
+
+def test_the_right_label_is_always_among_the_candidates() -> None:
+    rng = np.random.default_rng(3)
+    table = rng.standard_normal((50, 9, 2)).astype(np.float32)
+    targets = rng.integers(0, 9, 50)
+
+    narrow, places = narrowed(table, targets, 4)
+
+    assert narrow.shape == (50, 4, 2)
+    assert np.array_equal(narrow[np.arange(50), places], table[np.arange(50), targets])
+    best = table.sum(axis=2).argmax(axis=1)
+    for row in range(50):
+        assert (narrow[row] == table[row, best[row]]).all(axis=1).sum() == 1
 
 
 def test_training_twice_gives_the_same_adapter() -> None:
     first, second = (fit(tiny.corpus(), RECIPE).adapter for _ in range(2))
 
-    assert np.array_equal(first.dense.weight, second.dense.weight)
+    assert first.network is not None
+    assert second.network is not None
+    assert np.array_equal(first.network.rows, second.network.rows)
     assert first.weights == second.weights
     assert first.calibration == second.calibration
 

@@ -83,6 +83,59 @@ def test_a_wrong_taxonomy_is_refused_with_file_and_key(
         load_taxonomy(changed(tmp_path, old, new))
 
 
+PLACED = """\
+name: placed
+version: "1"
+tactics: {collection: gather data, impact: break things}
+families:
+  T1:
+    description: First.
+    labels:
+      T1: {title: Capture, description: Takes a picture., tactics: [collection]}
+      T1.1: {title: Screen, description: Takes the screen., parent: T1, tactics: [collection, impact]}
+  OTHER:
+    description: The rest.
+    labels:
+      OTHER.Unknown: {description: Nobody knows., vague: true}
+"""
+
+
+def test_a_label_may_have_a_title_a_parent_and_tactics(tmp_path: Path) -> None:
+    found = load_taxonomy(written(tmp_path, "placed.yaml", PLACED))
+
+    screen = found.labels["T1.1"]
+    assert (screen.title, screen.parent) == ("Screen", "T1")
+    assert screen.tactics == ("collection", "impact")
+    assert screen.text == "Screen. Takes the screen."
+    assert list(found.tactics) == ["collection", "impact"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        pytest.param("parent: T1,", "parent: T9,", "T9 is no label", id="no such parent"),
+        pytest.param("parent: T1,", "parent: T1.1,", "leads back", id="its own parent"),
+        pytest.param("Takes a picture.", "x, parent: T1.1", "leads back", id="a circle"),
+        pytest.param("[collection]", "[theft]", "theft is not declared", id="no such tactic"),
+    ],
+)
+def test_a_place_that_makes_no_sense_is_refused(
+    tmp_path: Path, old: str, new: str, problem: str
+) -> None:
+    with pytest.raises(DefinitionInvalid, match=problem):
+        load_taxonomy(written(tmp_path, "placed.yaml", PLACED.replace(old, new)))
+
+
+def test_a_changed_place_changes_the_hash_and_a_taxonomy_without_places_keeps_its_own(
+    tmp_path: Path,
+) -> None:
+    before = load_taxonomy(written(tmp_path, "placed.yaml", PLACED)).hash
+    moved = written(tmp_path, "moved.yaml", PLACED.replace("parent: T1, ", ""))
+
+    assert load_taxonomy(moved).hash != before
+    assert taxonomy().hash == "023569baf44f", "the shipped adapter was trained on this content"
+
+
 def test_the_hash_follows_the_content_and_not_the_version(tmp_path: Path) -> None:
     original = load_taxonomy(written(tmp_path, "small.yaml", SMALL))
     renumbered = load_taxonomy(changed(tmp_path, 'version: "1"', 'version: "2"'))

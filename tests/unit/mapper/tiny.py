@@ -2,12 +2,15 @@
 
 import numpy as np
 
-from services.mapper.adapter import Adapter, Anchors, Array, Feature, Lexical, Linear
+from services.mapper.adapter import Adapter, Feature
+from services.mapper.anchors import Anchors, Terms
 from services.mapper.calibration import IDENTITY
 from services.mapper.corpus import Corpus, Texts
+from services.mapper.heads import Lexical, Linear
+from services.mapper.network import Array, Network
 
 LABELS = ("HARM.SPEECH.Hate", "INTEGRITY.Spam", "OTHER.Unknown")
-DIMENSION, BUCKETS = 4, 32
+DIMENSION, BUCKETS, HIDDEN = 4, 32, 6
 
 WORDS = (("hate", "loathing"), ("spam", "advert"), ("bread", "garden"))
 
@@ -24,9 +27,20 @@ def adapter() -> Adapter:
 
     return Adapter(
         labels=LABELS,
+        idf=np.abs(draw(BUCKETS)) + 1,
         # Column by column, as scikit-learn leaves its weights.
         dense=Linear(np.asfortranarray(draw(3, DIMENSION)), draw(3)),
-        words=Lexical(np.asfortranarray(draw(BUCKETS, 3)), draw(3), np.abs(draw(BUCKETS)) + 1),
+        words=Lexical(np.asfortranarray(draw(BUCKETS, 3)), draw(3)),
+        network=Network(
+            *(draw(BUCKETS, HIDDEN), draw(DIMENSION, HIDDEN), draw(HIDDEN)),
+            *(draw(HIDDEN, 3), draw(3)),
+        ),
+        sentences=Anchors.of(unit(draw(4, DIMENSION)), np.array([1, 1, 0, 2])),
+        terms=Terms(
+            np.arange(BUCKETS + 1),
+            rng.integers(0, 3, BUCKETS),
+            np.abs(draw(BUCKETS)) * np.float32(0.1),
+        ),
         descriptions=Anchors.of(unit(draw(3, DIMENSION)), np.arange(3)),
         aliases=Anchors.of(unit(draw(2, DIMENSION)), np.array([1, 0])),
         examples=Anchors.of(unit(draw(5, DIMENSION)), np.array([2, 0, 0, 2, 0])),
@@ -53,4 +67,4 @@ def corpus(groups_per_label: int = 8, per_group: int = 3) -> Corpus:
     )
     none = Texts((), np.zeros((0, DIMENSION), dtype=np.float32), np.zeros(0, dtype=np.int64))
     examples = Texts(tuple(texts), unit(np.array(vectors, dtype=np.float32)), np.array(labels))
-    return Corpus(LABELS, examples, np.array(groups), described, none)
+    return Corpus(LABELS, examples, np.array(groups), described, none, none)

@@ -1,0 +1,55 @@
+"""How the offline commands of the mapper end: a result, or one error that says what to do, and an exit code.
+
+They are started by ``trimtab mapper ...``, which hands their output through; ``--json`` prints one value.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from services.mapper.document import DefinitionInvalid
+from services.mapper.fit import TrainingUnavailable
+from trimtab.contracts.errors import BusUnavailable, NoWorkers, TrimtabError
+from trimtab.corpus.vectors import VectorsUnusable
+
+FAILED, UNREACHABLE = 1, 3
+"""Exit codes, as every `trimtab` command has them."""
+
+Work = Callable[[], tuple[Any, list[str]]]
+"""What is done: a value for scripts and lines for people."""
+
+
+def report(line: str) -> None:
+    """Say on stderr how far it is."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - a command
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Let a command be told to print for scripts."""
+    parser.add_argument("--json", action="store_true", help="print one JSON value")
+
+
+def finish(work: Work, *, as_json: bool) -> int:
+    """Do the work, print its result and return the exit code."""
+    try:
+        shape, lines = work()
+    except (DefinitionInvalid, TrainingUnavailable, VectorsUnusable, TrimtabError) as error:
+        return _failed(error, as_json)
+    print(_encoded(shape) if as_json else "\n".join(lines), flush=True)  # noqa: T201 - a command
+    return 0
+
+
+def _failed(error: Exception, as_json: bool) -> int:
+    problem, _, remedy = str(error).partition("; ")
+    if as_json:
+        told = {"name": type(error).__name__, "problem": problem, "remedy": remedy}
+        print(_encoded({"error": told}), flush=True)  # noqa: T201 - a command
+    report(f"error: {error}")
+    return UNREACHABLE if isinstance(error, BusUnavailable | NoWorkers) else FAILED
+
+
+def _encoded(shape: Any) -> str:
+    return msgspec.json.encode(shape).decode()
