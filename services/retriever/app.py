@@ -7,8 +7,10 @@ from services.retriever.backends import backend_of
 from services.retriever.catalogue import Catalogue
 from services.retriever.feed import Feed
 from services.retriever.follower import Follower
+from services.retriever.gpu import NoDevice, device
 from services.retriever.indexing import WrongIndex
 from services.retriever.mirrors import Backend
+from services.retriever.ondevice import ToDevice
 from services.retriever.plan import FILE
 from services.retriever.querymodel_choice import QueryModels
 from services.retriever.querymodel_loading import load_models
@@ -28,7 +30,11 @@ from trimtab.contracts.inspect import InspectReply, InspectRequest
 from trimtab.contracts.retrieve import RetrieveReply, RetrieveRequest, ScoreReply, ScoreRequest
 from trimtab.contracts.samples import Readiness
 from trimtab.contracts.vectors import VectorsReply, VectorsRequest
-from trimtab.telemetry.metrics import RETRIEVER_QUERIES, RETRIEVER_SEARCH_DURATION
+from trimtab.telemetry.metrics import (
+    RETRIEVER_DEVICE_FALLBACK,
+    RETRIEVER_QUERIES,
+    RETRIEVER_SEARCH_DURATION,
+)
 from trimtab.worker.service import Worker
 from trimtab.worker.settings import DeploymentSettings
 
@@ -92,6 +98,7 @@ class Retriever:
         await ensure(worker.connection.jetstream(timeout=10), docs_stream())
         self._follower = Follower(worker, Feed(worker.connection, worker.log), catalogue)
         catalogue.caretaker.on_change = self._follower.tell
+        catalogue.caretaker.placing.device = self._device(worker)
         catalogue.mirrors.on_change = self._follower.tell
         await self._follower.catch_up()
         await catalogue.caretaker.settle()
@@ -124,6 +131,17 @@ class Retriever:
             await self._catalogue.close()
         worker.log.info("state_saved", path=self._folder.name)
         self._folder.release()
+
+    def _device(self, worker: Worker) -> ToDevice | None:
+        """Return what puts indexes on a GPU; without the one that was asked for the CPU searches, said aloud."""
+        try:
+            found = device(self._settings.device)
+        except NoDevice as error:
+            RETRIEVER_DEVICE_FALLBACK.labels("missing").inc()
+            worker.feel(Readiness.DEGRADED, f"searches run on the CPU: {error}")
+            found = None
+        worker.identity.facts["device"] = "cpu" if found is None else "gpu"
+        return found
 
     async def _load_query_models(self, worker: Worker, catalogue: Catalogue) -> None:
         """Load those of the settings; without one of them searches fall back, and the worker says so."""

@@ -17,6 +17,8 @@ from services.retriever.edition import Edition
 from services.retriever.indexing import Indexing
 from services.retriever.ivf_pq import Uncodable
 from services.retriever.lanes import Lanes
+from services.retriever.ondevice import on_host
+from services.retriever.placing import Placing
 from services.retriever.store import Store
 from services.retriever.upkeep import Chore, Condition
 from trimtab.bus.ending import end
@@ -43,6 +45,8 @@ class Caretaker:
         self._changing = changing
         self._indexing = Indexing(state, lanes, store, log)
         self._log = log
+        self.placing = Placing(lanes, changing, log)
+        """Where searches of IVF lists run."""
         self.on_change: Callable[[], None] = lambda: None
         """Called after each chore: sizes and kinds of indexes may be others now."""
         self._kept: list[_Kept] = []
@@ -114,6 +118,7 @@ class Caretaker:
                     await self._do_next(
                         kept, lambda state, plan: upkeep.next_chore(state, plan, _now())
                     )
+                    await self.placing.place(kept.edition)
             except Exception:  # noqa: BLE001 - this loop must not end: new words would never be found again
                 self._log.exception("upkeep_failed")
                 await asyncio.sleep(_RETRY_S)
@@ -181,7 +186,7 @@ class Caretaker:
         started = _now()
         async with self._changing:  # searches go on meanwhile; only changes wait
             if kept in self._kept and kept.edition.index is not None:
-                await self._indexing.save(kept.edition, kept.edition.index)
+                await self._indexing.save(kept.edition, on_host(kept.edition.index))
             kept.condition = replace(
                 kept.condition, unsaved_since=None, save_took_s=_now() - started
             )

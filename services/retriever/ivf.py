@@ -26,6 +26,11 @@ class IvfLists:
         self._lists = lists
 
     @property
+    def native(self) -> Any:
+        """The faiss index, to be cloned; only this object may change it."""
+        return self._lists
+
+    @property
     def kind(self) -> Kind:
         """``ivf``."""
         return "ivf"

@@ -26,6 +26,8 @@ class RetrieverSettings(WorkerSettings):
     """Folder of components that are taken when the object store has none of that name."""
     query_models: str = Field(default="", pattern=_REFERENCES, max_length=2000)
     """Query models to load beside ``last_vec`` and ``mean``: references with a comma between."""
+    device: Literal["cpu", "gpu", "auto"] = "auto"
+    """Where searches of IVF lists run; ``gpu`` without a usable one runs on the CPU, and the worker says it is degraded."""
     reply_bytes: int = Field(default=786_432, ge=16_384, le=67_108_864)
     """Most bytes of passages in one reply; the worst candidates are left out of a longer one."""
 

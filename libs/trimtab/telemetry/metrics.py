@@ -182,6 +182,12 @@ RETRIEVER_SNAPSHOT_REFUSED = Counter(
     ("cause",),
     registry=REGISTRY,
 )
+RETRIEVER_DEVICE_FALLBACK = Counter(
+    "retriever_device_fallbacks_total",
+    "Times the CPU took over what a GPU was to search, by where it failed: missing, clone, search.",
+    ("where",),
+    registry=REGISTRY,
+)
 RERANKER_FIRST_CHANGED = Counter(
     "reranker_first_changed_total",
     "Requests whose rank 1 changed.",
