@@ -35,7 +35,7 @@ class Shape:
     @property
     def growth(self) -> float:
         """Return how much the collection grew since the index was trained, as a share; less than 0: it shrank."""
-        return self.passages / self.indexed - 1.0 if self.indexed else 0.0
+        return (self.passages - self.indexed) / self.indexed if self.indexed else 0.0
 
     @property
     def hottest(self) -> float:

@@ -23,6 +23,7 @@ from trimtab.contracts.inspect import NORM_TOLERANCE, InspectReply, InspectReque
 from trimtab.contracts.rerank import RerankReply, RerankRequest
 from trimtab.contracts.retrieve import RetrieveReply, RetrieveRequest, Signals
 from trimtab.contracts.tensor import Matrix
+from trimtab.contracts.vectors import VectorsReply, VectorsRequest
 from trimtab.control.effective import Controls, chosen, setting
 from trimtab.control.store import ControlStore
 
@@ -106,6 +107,12 @@ class Live:
         )
         subject = subjects.inspect(self.release.retrieve)
         return (await self.caller.call(subject, request, InspectReply, self._context())).message
+
+    async def vectors(self, collection: str, after: int) -> VectorsReply:
+        """Return the next page of a collection's vectors; -1 begins, then the page's ``last``."""
+        request = VectorsRequest(collection=collection, after=after)
+        subject = subjects.vectors(self.release.retrieve)
+        return (await self.caller.call(subject, request, VectorsReply, self._context())).message
 
     async def encode(
         self, texts: Sequence[str], advance: Advance = lambda _: None

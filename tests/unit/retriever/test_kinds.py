@@ -58,7 +58,8 @@ def without(count: int, slots: list[int]) -> VisibleSet:
 
 
 def best(index: DenseIndex, query: Vectors, visible: VisibleSet, limit: int = 10) -> list[int]:
-    return index.search(query, limit, visible, ALL_LISTS).slots.tolist()
+    slots: list[int] = index.search(query, limit, visible, ALL_LISTS).slots.tolist()
+    return slots
 
 
 @every_kind
