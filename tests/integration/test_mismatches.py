@@ -74,7 +74,6 @@ class Place:
         asked = ProbeSearch(
             text="otters",
             collection=collection,
-            limit=5,
             release=release.name,
             release_hash=release.hash,
         )
