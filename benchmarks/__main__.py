@@ -46,6 +46,7 @@ SPEED = (
 
 LONG = (
     Run("retriever_overhead", ("--passages", "1000000"), "retriever_overhead_1m"),
+    Run("lexical_engines", ("--long",)),
     Run("encoder_quality"),
     Run("retrieval_quality"),
     Run("rerank_lift"),

@@ -67,7 +67,7 @@ def make(passages: int, queries: int, seed: int = 0, dimension: int = DIMENSION)
     return Synthetic(
         vectors,
         asked,
-        [_words(rng, _WORDS_PER_QUERY) for _ in range(queries)],
+        [words(rng, _WORDS_PER_QUERY) for _ in range(queries)],
         [_query_tokens(rng, query) for query in asked],
     )
 
@@ -101,7 +101,7 @@ def _passages(
             id=f"p{number}",
             article=f"a{number // 10}",
             title="",
-            text=_words(rng, _WORDS_PER_PASSAGE),
+            text=words(rng, _WORDS_PER_PASSAGE),
             metadata={},
             tenant=PUBLIC_TENANT,
         )
@@ -130,7 +130,8 @@ def _around(
     return _unit(picked + _NOISE * noise / np.float32(dimension**0.5))
 
 
-def _words(rng: np.random.Generator, count: int) -> str:
+def words(rng: np.random.Generator, count: int) -> str:
+    """Return so many words by Zipf's law."""
     numbers = np.minimum(rng.zipf(1.2, count), _VOCABULARY)
     return " ".join(f"w{number}" for number in numbers)
 
