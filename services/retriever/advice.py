@@ -62,4 +62,4 @@ def advice(collection: str, shape: Shape) -> str:
     reasons = reasons_to_rebuild(shape)
     if not reasons:
         return ""
-    return f"rebuild: {'; '.join(reasons)}; `trimtab index rebuild {collection}`"
+    return f"rebuild: {'; '.join(reasons)}; `trimtab index rebuild {collection} --queries FILE`"

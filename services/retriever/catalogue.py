@@ -38,9 +38,6 @@ from trimtab.contracts.retrieve import RetrieveRequest, ScoreReply, ScoreRequest
 from trimtab.contracts.vectors import VectorsReply, VectorsRequest
 from trimtab.telemetry.logs import Logger
 
-_APPLY_CHUNK = 64
-"""Passages put in one go of the search thread: an IVF index of 1000 lists takes about 2 ms for them."""
-
 
 def open_store(state: Path, log: Logger) -> Store:
     """Open the passage store; an unusable file is set aside, and the stream will be replayed."""
@@ -242,12 +239,14 @@ class Catalogue:
             for component in self._plans:
                 await self._edition(collection, component)
         collection.row = row
+        editions = [each for each in self._every_edition() if each.collection is collection]
+        chunk = min((each.apply_chunk for each in editions), default=64)
         removed, changes = taken.removed.get(row.name, ()), taken.changes.get(row.name, [])
-        for start in range(0, len(removed), _APPLY_CHUNK):
-            slots = np.array(removed[start : start + _APPLY_CHUNK], dtype=np.int64)
+        for start in range(0, len(removed), chunk):
+            slots = np.array(removed[start : start + chunk], dtype=np.int64)
             await self._lanes.search(collection.remove, slots, taken.sequence)
-        for start in range(0, len(changes), _APPLY_CHUNK):
-            part = changes[start : start + _APPLY_CHUNK]
+        for start in range(0, len(changes), chunk):
+            part = changes[start : start + chunk]
             await self._lanes.search(collection.apply, part, taken.sequence)
         self._collections = {**self._collections, row.name: collection}
         self.caretaker.changed(collection)

@@ -67,6 +67,11 @@ class Edition:
         """Tombstones in the index."""
         return 0 if self.index is None else self.index.dead
 
+    @property
+    def apply_chunk(self) -> int:
+        """Passages put in one go of the search thread: 64 take lists of 1000 about 2 ms, 8 a graph as long."""
+        return 8 if self.index is not None and self.index.kind == "hnsw" else 64
+
     def measure(self) -> None:
         """Look how long the lists are now."""
         size, index = self.collection.size, self.index

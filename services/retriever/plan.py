@@ -18,14 +18,23 @@ SHIPPED = Path(__file__).parent / "components"
 
 
 class DensePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How vectors are searched."""
+    """How vectors are searched.
+
+    Measured on 24,000 passages of documentation (MiniLM, 384 dimensions) and 600 held-out queries, one thread:
+    FLAT takes 1.5 ms, and grows by 0.7 ms per 10,000. Of IVF-Flat with sqrt(N) lists nprobe 8 finds 0.79 of the
+    true ten and loses 10.8 points of R@5; at overlap 0.95 (nprobe 32) it still loses 2.7, and what loses less
+    than half a point visits over half of the lists and is twice as fast as FLAT, no more: such vectors have
+    hardly any clusters. HNSW with efSearch 256 finds 0.998, loses nothing of R@5, and takes 0.5 ms.
+    """
 
     flat_below: Annotated[int, Meta(ge=1)]
-    """Passages from which an IVF index is built; below it IVF only costs quality."""
+    """Passages from which an index is built; the shipped 30,000 take FLAT about 2 ms, and it misses nothing."""
     nlist_per_sqrt: Annotated[float, Meta(gt=0, le=16)]
-    """IVF lists = this times the square root of the passages."""
+    """IVF lists = this times the square root of the passages: 1 is what k-means and a scan of the centroids
+    afford; fewer lists miss less at the same nprobe, and each visit takes longer."""
     nprobe: Annotated[int, Meta(ge=1, le=EVERY_LIST)]
-    """Lists visited unless the request says otherwise."""
+    """How hard to look unless a request or an operator says otherwise: IVF lists visited, and in proportion the
+    nodes that a graph keeps in view, so that 4 is faster and 12 finds more whatever the kind."""
 
 
 class PqPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -47,7 +56,8 @@ class HnswPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     care: Annotated[int, Meta(ge=8, le=2000)] = 100
     """Nodes in view while a vector is put in."""
     effort: Annotated[int, Meta(ge=8, le=4096)] = 64
-    """Nodes in view while one is searched for with nprobe 8; another nprobe changes it in proportion."""
+    """Nodes in view while one is searched for with nprobe 8; another nprobe changes it in proportion. The shipped
+    256 keep Contain@50 too: with 64, overlap@10 is 0.98 while 2.5 points of Contain@50 are lost (measured)."""
 
 
 class IndexPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -26,7 +26,9 @@ def test_a_well_index_and_none_at_all_need_nothing() -> None:
 )
 def test_each_reason_is_said_with_its_number_and_the_command(shape: Shape, reason: str) -> None:
     assert reasons_to_rebuild(shape) == [reason]
-    assert advice("docs", shape) == f"rebuild: {reason}; `trimtab index rebuild docs`"
+    assert (
+        advice("docs", shape) == f"rebuild: {reason}; `trimtab index rebuild docs --queries FILE`"
+    )
 
 
 @pytest.mark.parametrize(

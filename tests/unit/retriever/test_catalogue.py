@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,15 +13,19 @@ import pytest
 from numpy.typing import NDArray
 
 from services.retriever import golden, snapshot
+from services.retriever.advice import reasons_to_rebuild
 from services.retriever.catalogue import Catalogue, open_store
+from services.retriever.dense import DenseIndex, Kind
 from services.retriever.edition import Edition
 from services.retriever.feed import FeedMessage
+from services.retriever.indexbuild import Order, build
 from services.retriever.indexing import WrongIndex
 from services.retriever.ivf import IvfLists
 from services.retriever.loading import snapshots_of
-from services.retriever.plan import Plan
+from services.retriever.plan import IndexPlan, Plan, PqPlan
 from services.retriever.snapshot import Header
 from services.retriever.store import FILE, Store
+from services.retriever.trained import Component, load_component
 from tests.unit.retriever import stream
 from tests.unit.retriever.corpora import (
     COMPONENT,
@@ -31,7 +36,9 @@ from tests.unit.retriever.corpora import (
     passage,
     request,
 )
+from trimtab.contracts.inspect import InspectRequest
 from trimtab.contracts.message import encode
+from trimtab.evaluation.vectorbundle import BundleCard, VectorBundle
 from trimtab.telemetry import logs
 from trimtab.telemetry.metrics import REGISTRY
 
@@ -170,7 +177,7 @@ async def test_a_snapshot_that_does_not_fit_the_store_is_refused_and_thrown_away
 
 
 def save(
-    state: Path, lists: IvfLists, changes: Mapping[str, object] = MappingProxyType({})
+    state: Path, lists: DenseIndex, changes: Mapping[str, object] = MappingProxyType({})
 ) -> Path:
     store = Store(state / FILE)
     header = Header(
@@ -262,3 +269,106 @@ def test_an_unusable_store_is_set_aside_and_an_empty_one_begun(tmp_path: Path) -
     kept = [path.name for path in tmp_path.iterdir() if "unusable" in path.name]
     assert len(kept) == 1
     assert kept[0].startswith(FILE)
+
+
+def brought(folder: Path, plan: Plan = PLAN, nlist: int = 9) -> Component:
+    """A component with an index of ``docs`` that was trained elsewhere, on half of the passages."""
+    base = stream.component(folder, PLAN) / "hybrid@1"
+    card = BundleCard(collection="docs", index="docs@200", namespace=NAMESPACE, encoder=COMPONENT)
+    given = VectorBundle(card, [f"p{n}" for n in range(200)], VECTORS[:200], [], VECTORS[:0])
+    order = Order(SECOND, plan, nlist)
+    build(given, load_component(base), base, order, folder / SECOND, lambda *_: None)
+    return load_component(folder / SECOND)
+
+
+async def test_an_index_that_a_component_brings_is_used_by_every_worker_at_any_size(
+    tmp_path: Path,
+) -> None:
+    component = brought(tmp_path / "components")
+    lengths = []
+    for worker in ("one", "two"):
+        (tmp_path / worker).mkdir()
+        put(tmp_path / worker, 0, 90)  # fewer than the plan's rule would make lists of
+        async with opened(tmp_path / worker, PLAN) as catalogue:
+            await catalogue.add(SECOND, component.plan, component.trained)
+            edition = catalogue.get(SECOND, "docs")
+            assert catalogue.get(FIRST, "docs").kind == "flat"
+            assert (edition.kind, edition.nlist, edition.indexed) == ("ivf", 9, 200)
+            await catalogue.apply(batch(90, 130))
+            assert answers_exactly(edition, VECTORS[:130])
+            assert edition.index is not None
+            lengths.append(edition.index.lengths())
+    assert lengths[0] == lengths[1]
+
+    before = refused()
+    async with opened(tmp_path / "one", PLAN) as catalogue:
+        await catalogue.add(SECOND, component.plan, component.trained)
+        edition = catalogue.get(SECOND, "docs")
+        assert (edition.nlist, edition.indexed) == (9, 200)
+        assert answers_exactly(edition, VECTORS[:130])
+    assert refused() == before
+
+
+async def test_growth_since_training_is_known_after_a_restart_and_raises_advice(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path, 0, 250)
+    async with opened(tmp_path, WITH_IVF) as catalogue:
+        edition = catalogue.get(FIRST, "docs")
+        assert edition.indexed == 250
+        assert not any("grew" in reason for reason in reasons_to_rebuild(edition.shape))
+    put(tmp_path, 250, 300)
+
+    async with opened(tmp_path, WITH_IVF) as catalogue:
+        found = await catalogue.inspect(FIRST, InspectRequest(collection="docs"), "public")
+
+    assert (found.passages, found.indexed) == (300, 250)
+    assert "grew 20 % since trained" in found.advice
+    assert found.advice.endswith("`trimtab index rebuild docs --queries FILE`")
+
+
+async def test_an_index_of_another_space_than_the_collections_is_left_aside(
+    tmp_path: Path,
+) -> None:
+    component = brought(tmp_path / "components")
+    foreign = {
+        name: replace(each, record=msgspec.structs.replace(each.record, namespace="other"))
+        for name, each in component.trained.items()
+    }
+    put(tmp_path, 0, 120)
+
+    async with opened(tmp_path, PLAN) as catalogue:
+        await catalogue.add(SECOND, component.plan, foreign)
+
+        assert catalogue.get(SECOND, "docs").kind == "flat"
+
+
+@pytest.mark.parametrize("kind", ["ivf_pq", "hnsw"])
+async def test_the_other_kinds_serve_follow_changes_and_come_back_from_their_snapshots(
+    kind: Kind, tmp_path: Path
+) -> None:
+    index = IndexPlan(kind=kind, refine=16, pq=PqPlan(parts=8, bits=6))
+    plan = msgspec.structs.replace(WITH_IVF, index=index)
+    put(tmp_path, 0, 250)
+    async with opened(tmp_path, plan) as catalogue:
+        await catalogue.apply(batch(250, 300))
+        assert catalogue.get(FIRST, "docs").kind == kind
+        assert answers_exactly(catalogue.get(FIRST, "docs"), VECTORS[:300])
+    before = refused()
+
+    async with opened(tmp_path, plan) as catalogue:
+        edition = catalogue.get(FIRST, "docs")
+        assert (edition.kind, edition.indexed) == (kind, 250)
+        assert answers_exactly(edition, VECTORS[:300])
+    assert refused() == before
+
+
+async def test_codes_that_do_not_fit_a_collection_leave_it_exact(tmp_path: Path) -> None:
+    plan = msgspec.structs.replace(WITH_IVF, index=IndexPlan(kind="ivf_pq", pq=PqPlan(parts=5)))
+    put(tmp_path, 0, 150)
+
+    async with opened(tmp_path, plan) as catalogue:
+        edition = catalogue.get(FIRST, "docs")
+
+        assert edition.kind == "flat"
+        assert answers_exactly(edition, VECTORS[:150])

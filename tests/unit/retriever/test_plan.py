@@ -1,5 +1,6 @@
 """The component: a plan under a checksum."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,25 @@ def test_the_shipped_component_loads_and_its_manifest_fits() -> None:
     plan, manifest = load_plan(shipped(SHIPPED)("hybrid@1", Path("unused")))
 
     assert manifest.reference == "hybrid@1"
-    assert (plan.dense.flat_below, plan.dense.nprobe) == (10_000, 8)
+    assert (plan.dense.flat_below, plan.dense.nprobe) == (30_000, 8)
+    assert (plan.index.kind, plan.index.hnsw.effort) == ("hnsw", 256)
 
 
 def test_a_plan_comes_back_as_it_was_written(tmp_path: Path) -> None:
     folder = component(tmp_path, PLAN)
 
     assert load_plan(folder / "hybrid@1")[0] == PLAN
+
+
+def test_a_plan_from_before_there_were_kinds_means_lists(tmp_path: Path) -> None:
+    folder = component(tmp_path, PLAN) / "hybrid@1"
+    told = json.loads((folder / FILE).read_text())
+    del told["index"]
+    (folder / FILE).write_text(json.dumps(told))
+    write_manifest(folder, name="hybrid", version="1", kind="retriever")
+
+    assert load_plan(folder)[0] == PLAN
+    assert PLAN.index.kind == "ivf"
 
 
 @pytest.mark.parametrize("content", [b"{}", b"not json", b'{"unknown": 1}'])
