@@ -150,10 +150,12 @@ class Found:
             mine = [each[beside] for each in rounds]
             n, called = _count(theirs), f"{peer.name}, {_cores(threads)}"
             ratio = [a / b for a, b in zip(_p95(theirs), _p95(mine), strict=True)]
+            ratio50 = [a / b for a, b in zip(_p50(theirs), _p50(mine), strict=True)]
             if beside == INSIDE:
                 lines += [
                     self._line(f"p50 {called}", "ms", _p50(theirs), n),
                     self._line(f"p95 {called}", "ms", _p95(theirs), n),
+                    self._line(f"p50 ratio: {called} / our index in process", "x", ratio50, n),
                     self._line(f"p95 ratio: {called} / our index in process", "x", ratio, n, AHEAD),
                 ]
             else:

@@ -3,6 +3,9 @@
 For each size: our index in process and our service over the bus at nprobe 4, 8, 12 and 16, what the reranker
 adds, then each peer with its knob tuned until it finds as much as we do. Peers run in processes of their own,
 without a bus, with one core and with two.
+
+``--sizes`` takes 6k6, 100k, 1m384, 1m768 or NxD; ``--peers`` a selection. A run that was interrupted goes on
+with the indexes that stand; ``--build-only`` makes them and ends, ``--keep`` leaves them for another run.
 """
 
 import argparse
@@ -80,11 +83,15 @@ def main() -> None:
         folder = FOLDER / f"{size.passages}x{size.dimension}-{own.seed}"
         plan = Plan(given.rounds, given.requests)
         stages = Stages(size, folder, own.peers, plan, own.seed, own.build_timeout, kept.keep)
+        if own.build_only:
+            uvloop.run(stages.build())
+            continue
         kept.found.append(stages.found)
         uvloop.run(stages.run())
         if not own.keep:
             shutil.rmtree(folder)
-    report.show(kept.report(), given.json)
+    if kept.found:
+        report.show(kept.report(), given.json)
 
 
 def _own() -> argparse.ArgumentParser:
@@ -93,6 +100,7 @@ def _own() -> argparse.ArgumentParser:
     parser.add_argument("--peers", choices=PEERS, nargs="*", default=list(PEERS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--build-timeout", type=float, default=3600.0)
+    parser.add_argument("--build-only", action="store_true")
     parser.add_argument("--keep", action="store_true")
     return parser
 

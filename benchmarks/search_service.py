@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks import retriever_data as data
 from benchmarks.machine import resident_bytes
 from benchmarks.processes import assert_alive, child
+from benchmarks.retriever_parts import metrics_url, spent
 from benchmarks.search_sample import Sample
 from benchmarks.search_tuning import KEPT, recall
 from services.reranker.settings import RerankerSettings
@@ -57,6 +58,8 @@ class Service:
     """From the retriever's start until it answers: reading, training, BM25."""
     pids: tuple[int, int] = (0, 0)
     """Retriever, reranker."""
+    metrics_url: str = ""
+    """The retriever's."""
     reranking_ms: list[float] = field(default_factory=list)
     """What each request to the reranker took, in order."""
 
@@ -99,6 +102,13 @@ class Service:
         subject = subjects.retrieve(RETRIEVER)
         return (await self.caller.call(subject, request, RetrieveReply, _context())).message
 
+    async def parts(self, call: Callable[[], Awaitable[object]], times: int) -> dict[str, float]:
+        """Return the mean time of each part of a search inside the retriever, in ms, over so many calls."""
+        before = await spent(self.metrics_url)
+        for _ in range(times):
+            await call()
+        return (await spent(self.metrics_url)).since(before)
+
     async def recall(self, numbers: list[int], nprobe: int) -> float:
         """Return recall@10 of searches by vector alone."""
         found = []
@@ -139,6 +149,7 @@ async def running(sample: Sample, folder: Path, limit: int) -> AsyncIterator[Ser
             )
             service.load_s = time.perf_counter() - started
             async with _processes(service, server.url, folder, state):
+                service.metrics_url = await metrics_url(connection)
                 yield service
         finally:
             await close(connection)

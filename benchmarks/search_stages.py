@@ -33,8 +33,9 @@ THREADS = (1, 2)
 LIMIT = 50
 """Candidates wanted of everybody: the pool that the reranker sees."""
 
-_SESSION_MS = 60_000.0
-_LEAST_REQUESTS = 25
+_SESSION_MS = 30_000.0
+_LEAST_REQUESTS = 12
+_PARTS_OF = 250
 _WARM = 10
 """Requests that :func:`alternate_blocks` does not count."""
 
@@ -68,10 +69,7 @@ class Stages:
         Raises:
             ChildFailed: one of our own processes ended; a peer's failure is only noted.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.say("vectors and exact answers")
-        sample = await prepare(self.folder, self.size, self.seed)
-        await self._build_all(sample)
+        sample = await self.build()
         await self._beside_our_index(sample)
         self.kept()
         self.say("loading the collection into our retriever")
@@ -84,6 +82,18 @@ class Stages:
             await self._beside_our_service(sample, service)
         self.kept()
         shutil.rmtree(service_folder, ignore_errors=True)
+
+    async def build(self) -> Sample:
+        """Make the vectors and every index that does not stand yet.
+
+        Raises:
+            ChildFailed: our own index could not be built.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.say("vectors and exact answers")
+        sample = await prepare(self.folder, self.size, self.seed)
+        await self._build_all(sample)
+        return sample
 
     def say(self, what: str) -> None:
         """Say on stderr what happens now."""
@@ -146,6 +156,13 @@ class Stages:
             f"{service.load_s:,.0f} s, started with training and BM25 in {service.start_s:,.0f} s; "
             f"resident {retriever:,.0f} MiB, the reranker {reranker:,.0f} MiB."
         )
+        calls = {"vector": service.by_vector(nprobe), "words too": service.by_everything(nprobe)}
+        for way, call in calls.items():
+            parts = await service.parts(call, _PARTS_OF)
+            said = ", ".join(f"{part} {took:.3f} ms" for part, took in parts.items())
+            self.found.notes.append(
+                f"{self.size}: mean inside the service over {_PARTS_OF} searches, {way}: {said}."
+            )
 
     async def _beside_our_service(self, sample: Sample, service: Service) -> None:
         ours: Blocks = partial(measured, service.by_vector(self.found.nprobe))
