@@ -117,6 +117,19 @@ def test_a_restart_gives_the_free_slots_and_no_slot_twice(store: Store, tmp_path
     reopened.close()
 
 
+def test_the_highest_slot_is_not_given_within_the_batch_that_frees_it(
+    store: Store, tmp_path: Path
+) -> None:
+    row = docs(store)
+    apply(store, row, *(passage(number, VECTORS[number]) for number in range(5)))
+
+    reopened = Store(tmp_path / "passages.db")
+    applied = apply(reopened, row, removal(4, 6), passage(9, VECTORS[9], sequence=7))
+
+    assert (list(applied.changed), applied.removed) == ([5], {4})
+    reopened.close()
+
+
 def test_a_batch_that_fails_leaves_its_removals_undone(store: Store) -> None:
     row = docs(store)
     apply(store, row, passage(0, VECTORS[0]), passage(1, VECTORS[1]))
@@ -270,6 +283,7 @@ def test_a_removed_passage_is_found_neither_by_its_vector_nor_by_its_words(make:
     assert len(ids(edition, 7, "number7")) == 50
     assert (edition.collection.size, edition.collection.version) == (298, "docs@400")
     assert edition.collection.token_bytes < before
+    assert edition.lexical.size == 298, "what a word is worth is counted without them"
     assert edition.collection.slots_of(["p7", "p8"], "public").tolist() in ([8], [7, 8])
     if edition.index is not None:
         assert edition.index.entries == 298
