@@ -193,7 +193,7 @@ async def test_the_commands_show_it_as_a_table_and_as_json(deployment: Deploymen
     assert json.loads(read.out) == reply["explanation"]
     for text in (shown.out, table.out):
         assert "every visible passage compared" in text
-        assert "rerank mlp-full@1 on reranker-1" in text
+        assert "rerank mlp-full@2 on reranker-1" in text
         assert "shutil.copytree" in text
         assert "bm25_level" in text
         assert "cosines of all 50" in text
