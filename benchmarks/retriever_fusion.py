@@ -10,18 +10,20 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.rerank_data import DataMissing, Query, Task, tasks
-from benchmarks.rerank_pools import Encoder, Texts
+from benchmarks.rerank_texts import Encoder, Texts
 from benchmarks.retriever_questions import QUESTIONS
 from services.retriever.collection import Change, Collection
 from services.retriever.edition import Edition
 from services.retriever.fusion import best_first, blend, reciprocal_ranks
+from services.retriever.fusionfit import Judged, best, judged
 from services.retriever.index import use_one_thread
 from services.retriever.loading import lexical_of
-from services.retriever.plan import SHIPPED, Plan, load_plan
+from services.retriever.plan import SHIPPED, FusionPlan, Plan, load_plan
 from services.retriever.store import CollectionRow, StoredPassage
 from services.retriever.terms import english_stemmer, terms
 from trimtab.contracts.documents import Document
@@ -135,11 +137,29 @@ def show(name: str, found: Sequence[Pool]) -> None:
         )
 
 
+def show_fit(task: Task, encoder: Encoder, plan: Plan) -> None:
+    """Fit the fusion to a task's training half and say what that is worth on the other."""
+    learnt, test = (
+        [_judged(pool) for pool in pools(task, queries, encoder, plan)]
+        for queries in (task.train, task.test)
+    )
+    chosen = best(learnt, plan.fusion)
+    for name, before in (("the default", plan.fusion), (DENSE, _blended(plan.fusion, 0.0))):
+        found = judged(test, chosen, before, train=len(learnt))
+        print(
+            f"\n{task.name}: {chosen.method}, weight {chosen.lexical_weight:g}, k {chosen.rrf_k:g},"
+            f" chosen on {found.train}; against {name} on {found.test} held-out: R@5"
+            f" {found.gain.text(100.0)} pp, MRR@10 {found.gain_mrr.text(100.0)} pp"
+        )
+
+
 def main() -> None:
-    """Print the tables; ``--train`` shows the halves on which the choice was made."""
+    """Print the tables; ``--train`` shows the halves on which the choice was made, ``--fit`` makes one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--train", action="store_true", help="the training halves instead")
-    train = parser.parse_args().train
+    parser.add_argument("--fit", action="store_true", help="fit to the training halves, no tables")
+    given = parser.parse_args()
+    train = given.train
     use_one_thread()
     plan, manifest = load_plan(SHIPPED / "hybrid@1")
     encoder = Encoder()
@@ -149,6 +169,10 @@ def main() -> None:
     except DataMissing as missing:
         print(f"only the standard library: {missing}")
         labelled = []
+    if given.fit:
+        for task in labelled:
+            show_fit(task, encoder, plan)
+        return
     for task in [standard_library(), *labelled]:
         queries = task.train if train else task.test
         if queries:
@@ -168,6 +192,16 @@ def _edition(task: Task, encoded: Texts, plan: Plan) -> tuple[Edition, dict[str,
     edition = Edition(collection, "benchmark", plan)
     edition.adopt_lexical(lexical_of(given, plan.lexical), given.generation)
     return edition, {each.hit.id: each.slot for each in stored}
+
+
+def _judged(pool: Pool) -> Judged:
+    ids = tuple(str(slot) for slot in pool.slots.tolist())
+    right = frozenset(str(slot) for slot in pool.right)
+    return Judged(ids, pool.cosine, pool.bm25, right, pool.cluster)
+
+
+def _blended(plan: FusionPlan, weight: float) -> FusionPlan:
+    return msgspec.structs.replace(plan, method="blend", lexical_weight=weight)
 
 
 def _rank(pool: Pool, fuse: Fuse) -> int:
