@@ -19,7 +19,7 @@ from benchmarks.figure import percentile
 from services.retriever.dense import DenseIndex, Nearest, Slots, Vectors
 from services.retriever.index import FlatVectors, use_one_thread
 from services.retriever.kinds import sample_size, train
-from services.retriever.plan import IndexPlan, nlist_for
+from services.retriever.plan import SHIPPED, IndexPlan, load_plan, nlist_for
 from services.retriever.visibility import VisibleSet
 
 LIMIT = 50
@@ -77,7 +77,7 @@ def main() -> int:
     found.append(_line("flat", 0, taken / given.passages, build_s, timed, 1.0))
     for kind in given.kinds:
         if kind != "flat":
-            found += _approximate(IndexPlan(kind=kind), flat, queries, truth)
+            found += _approximate(_plan_of(kind), flat, queries, truth)
     sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
     return 0
 
@@ -108,6 +108,14 @@ def _approximate(
         recall = sum(agreed) / (_AT * len(agreed))
         lines.append(_line(plan.kind, nprobe, taken / flat.size, build_s, timed, recall))
     return lines
+
+
+def _plan_of(kind: str) -> IndexPlan:
+    """Return the shipped component's index when it is of that kind, else one with every default."""
+    shipped, _ = load_plan(SHIPPED / "hybrid@1")
+    if shipped.index.kind == kind:
+        return shipped.index
+    return msgspec.convert({"kind": kind}, IndexPlan)
 
 
 def _built(plan: IndexPlan, flat: FlatVectors) -> DenseIndex:

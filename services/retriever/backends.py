@@ -18,7 +18,7 @@ def backend_of(settings: RetrieverSettings) -> Backend | None:
     except ModuleNotFoundError as missing:
         raise InvalidSettings(
             f"RETRIEVER_BACKENDS names Milvus and {missing.name} is not installed;"
-            " run: pip install 'trimtab[milvus]'"
+            " run: pip install 'trimtab[retriever-milvus]'"
         ) from None
     options = MilvusOptions(
         uri=settings.milvus_uri,

@@ -20,8 +20,12 @@ from pymilvus.exceptions import MilvusException
 from services.retriever.vectordb import CollectionGone, Entry, Found, Key, Question, VectorsAway
 from trimtab.contracts.retrieve import EVERY_LIST, DenseOutage
 
-IndexKind = Literal["flat", "ivf_flat", "hnsw"]
-"""``flat`` looks at every vector; ``ivf_flat`` at ``nprobe`` lists of each segment; ``hnsw`` walks a graph."""
+IndexKind = Literal["flat", "ivf_flat", "ivf_sq8", "hnsw"]
+"""``flat`` looks at every vector; ``ivf_flat`` at ``nprobe`` lists of each segment, ``ivf_sq8`` at codes of a
+quarter of the size there; ``hnsw`` walks a graph."""
+
+_EXACT = ("flat", "ivf_flat")
+"""Kinds that find the true nearest when every list is visited."""
 
 _CALL_S = 20.0
 """Longest time of a call that nobody waits for."""
@@ -223,26 +227,23 @@ class Milvus:
         """Return the search parameters that look as hard as ``nprobe`` IVF lists.
 
         Raises:
-            VectorsAway: a graph cannot answer exactly.
+            VectorsAway: a graph or codes cannot answer exactly.
         """
-        match kind:
-            case "ivf_flat":
-                return {"nprobe": min(question.nprobe, self._options.nlist)}
-            case "hnsw" if question.nprobe == EVERY_LIST:
-                raise VectorsAway(
-                    DenseOutage.REFUSED,
-                    "HNSW cannot answer exactly; use RETRIEVER_MILVUS_INDEX=ivf_flat to verify",
-                )
-            case "hnsw":
-                wanted = max(question.limit, _EF_PER_PROBE * question.nprobe)
-                return {"ef": min(wanted, _EF_LIMIT)}
-            case _:
-                return {}
+        if question.nprobe >= EVERY_LIST and kind not in _EXACT:
+            raise VectorsAway(
+                DenseOutage.REFUSED,
+                f"{kind} cannot answer exactly; use RETRIEVER_MILVUS_INDEX=ivf_flat to verify",
+            )
+        if kind.startswith("ivf"):
+            return {"nprobe": min(question.nprobe, self._options.nlist)}
+        if kind == "hnsw":
+            return {"ef": min(max(question.limit, _EF_PER_PROBE * question.nprobe), _EF_LIMIT)}
+        return {}
 
 
 def _building(options: MilvusOptions) -> dict[str, int]:
     match options.index:
-        case "ivf_flat":
+        case "ivf_flat" | "ivf_sq8":
             return {"nlist": options.nlist}
         case "hnsw":
             return {"M": 32, "efConstruction": 200}

@@ -37,8 +37,9 @@ class RetrieverSettings(WorkerSettings):
     """``http(s)://host:port`` of Milvus, or for the embedded one a path that ends in ``.db``; no credentials in it."""
     milvus_token: SecretStr = SecretStr("")
     """``user:password`` or API key of Milvus; never logged."""
-    milvus_index: Literal["flat", "ivf_flat", "hnsw"] = "ivf_flat"
-    """Index of collections that are made from now on; ``hnsw`` cannot answer exactly, so it cannot be verified."""
+    milvus_index: Literal["flat", "ivf_flat", "ivf_sq8", "hnsw"] = "ivf_flat"
+    """Index of collections that are made from now on; ``ivf_sq8`` takes a quarter of the memory, and like ``hnsw``
+    cannot answer exactly, so that it cannot be verified."""
     milvus_nlist: int = Field(default=1024, ge=1, le=65_536)
     """IVF lists of each of Milvus's segments; about four times the square root of a segment's passages."""
     milvus_shards: int = Field(default=1, ge=1, le=16)

@@ -36,6 +36,7 @@ HOMES: dict[str, set[str]] = {
     "onnxruntime": {"services.encoder.onnx_engine", "services.encoder.quantize"},
     "openvino": {"services.encoder.openvino_engine"},
     "opentelemetry": {"trimtab.telemetry.traces"},
+    "pymilvus": {"services.retriever.milvus"},
     "structlog": {"trimtab.telemetry.logs"},
     "tokenizers": {"services.encoder.tokenizer"},
     "uvicorn": {"services.gateway.listener"},
@@ -46,6 +47,7 @@ HOMES: dict[str, set[str]] = {
 _NEVER = {"torch", "vllm", "transformers", "sentence_transformers", "ray", "pandas", "requests"}
 _BROUGHT_ALONG = {
     "annotated-types": "pydantic",
+    "grpcio": "pymilvus",
     "scipy": "scikit-learn",
     "starlette": "fastapi",
     "threadpoolctl": "scikit-learn",

@@ -13,7 +13,7 @@ class MilvusServer:
     """``milvus-lite`` as a server; skips the test where it is not installed."""
 
     def __init__(self, folder: Path) -> None:
-        pytest.importorskip("pymilvus", reason="pip install 'trimtab[milvus]'")
+        pytest.importorskip("pymilvus", reason="pip install 'trimtab[retriever-milvus]'")
         pytest.importorskip("milvus_lite", reason="pip install milvus-lite")
         self._folder = folder
         with socket.socket() as free:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.degrade import degraded_rerank, without_vectors
+from services.gateway.degrade import degraded_query, degraded_rerank, without_vectors
 from trimtab.contracts.errors import (
     DeadlineExceeded,
     InvalidMessage,
@@ -14,6 +14,7 @@ from trimtab.contracts.errors import (
     UnknownNamespace,
 )
 from trimtab.contracts.mapping import FallbackReason
+from trimtab.contracts.retrieve import DenseOutage, Fallback, RetrieveReply
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,18 @@ def test_a_callers_mistake_is_never_degraded_away(error: TrimtabError) -> None:
 def test_a_late_encoder_and_a_missing_one_leave_different_reasons() -> None:
     assert without_vectors(DeadlineExceeded("encode", 0)) == FallbackReason.TIMEOUT
     assert without_vectors(NoWorkers("s")) == FallbackReason.MODEL_ERROR
+
+
+def test_a_retriever_tells_what_it_did_without() -> None:
+    whole = RetrieveReply(collection="docs", index="docs@1", hits=[], signals=None)
+    lame = RetrieveReply(
+        collection="docs",
+        index="docs@1",
+        hits=[],
+        signals=None,
+        fallback=Fallback.NOT_LOADED,
+        dense=DenseOutage.UNAVAILABLE,
+    )
+
+    assert degraded_query(whole) == []
+    assert degraded_query(lame) == ["query_model: not_loaded", "dense: unavailable"]

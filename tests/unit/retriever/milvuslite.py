@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @contextmanager
 def embedded(folder: Path, index: "IndexKind" = "ivf_flat", nlist: int = 8) -> Iterator["Milvus"]:
     """A Milvus over a file in ``folder``, stopped afterwards."""
-    pytest.importorskip("pymilvus", reason="pip install 'trimtab[milvus]'")
+    pytest.importorskip("pymilvus", reason="pip install 'trimtab[retriever-milvus]'")
     manager = pytest.importorskip("milvus_lite.server_manager", reason="pip install milvus-lite")
     from services.retriever.milvus import Milvus, MilvusOptions
 
