@@ -5,6 +5,7 @@ import sys
 
 from services.retriever.backends import backend_of
 from services.retriever.catalogue import Catalogue
+from services.retriever.component import Component, load_component
 from services.retriever.feed import Feed
 from services.retriever.follower import Follower
 from services.retriever.gpu import NoDevice, device
@@ -16,7 +17,6 @@ from services.retriever.querymodel_choice import QueryModels
 from services.retriever.querymodel_loading import load_models
 from services.retriever.settings import RetrieverSettings
 from services.retriever.statefolder import StateFolder, claim
-from services.retriever.trained import Component, load_component
 from trimtab.artifacts.manifest import ArtifactCorrupt, Manifest
 from trimtab.artifacts.shipped import shipped
 from trimtab.artifacts.store import provide

@@ -9,23 +9,34 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Protocol
 
 from services.retriever import loading, upkeep
 from services.retriever.collection import Collection
+from services.retriever.dense import DenseIndex, Uncodable
 from services.retriever.edition import Edition
-from services.retriever.indexing import Indexing
-from services.retriever.ivf_pq import Uncodable
 from services.retriever.lanes import Lanes
 from services.retriever.ondevice import on_host
 from services.retriever.placing import Placing
-from services.retriever.store import Store
 from services.retriever.upkeep import Chore, Condition
 from trimtab.bus.ending import end
 from trimtab.telemetry.logs import Logger
 
 _RETRY_S = 5.0
 _SHORTEST_SLEEP_S = 0.01
+
+
+class Indexes(Protocol):
+    """What makes, reads and saves the indexes of editions."""
+
+    async def make(self, edition: Edition) -> None:
+        """Build the index that the plan wants, and let it answer."""
+
+    async def restore(self, edition: Edition) -> int | None:
+        """Let the newest snapshot answer; return how many passages changed since, None without one."""
+
+    async def save(self, edition: Edition, index: DenseIndex) -> None:
+        """Write a snapshot."""
 
 
 @dataclass
@@ -38,12 +49,12 @@ class Caretaker:
     """Looks after the editions of one worker; lives in the event loop."""
 
     def __init__(
-        self, state: Path, lanes: Lanes, store: Store, changing: asyncio.Lock, log: Logger
+        self, lanes: Lanes, indexing: Indexes, changing: asyncio.Lock, log: Logger
     ) -> None:
         """``changing`` is held by whoever changes a collection, and here while one is saved."""
         self._lanes = lanes
         self._changing = changing
-        self._indexing = Indexing(state, lanes, store, log)
+        self._indexing = indexing
         self._log = log
         self.placing = Placing(lanes, changing, log)
         """Where searches of IVF lists run."""

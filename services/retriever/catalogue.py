@@ -17,6 +17,7 @@ from services.retriever.caretaker import Caretaker
 from services.retriever.collection import Collection
 from services.retriever.edition import Edition
 from services.retriever.feed import FeedMessage
+from services.retriever.indexing import Indexing
 from services.retriever.intake import Intake, Taken
 from services.retriever.lanes import Lanes
 from services.retriever.mirrors import Backend, Mirrors
@@ -73,7 +74,8 @@ class Catalogue:
         self._trained: dict[str, Mapping[str, Trained]] = {}
         self._editions: dict[str, dict[str, Edition]] = {}
         self._words = WordCare(self._lanes, self._every_edition, log)
-        self.caretaker = Caretaker(state, self._lanes, self._store, self._changing, log)
+        indexing = Indexing(state, self._lanes, self._store, log)
+        self.caretaker = Caretaker(self._lanes, indexing, self._changing, log)
         self.mirrors = Mirrors(self._store.path, self._lanes, backend, log)
         """Of the collections whose vectors live in a vector database."""
         self.query_models = QueryModels()

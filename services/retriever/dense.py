@@ -4,20 +4,30 @@ A dense index holds vectors by slot and finds the nearest of those that may be s
 truth: an index may miss some of the nearest, and must never invent one or let an invisible one out.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.retriever.visibility import VisibleSet
+if TYPE_CHECKING:
+    from services.retriever.visibility import VisibleSet
 
 Vectors = NDArray[np.float32]
 Slots = NDArray[np.int64]
 
 Kind = Literal["flat", "ivf", "ivf_pq", "hnsw"]
 """``flat`` answers exactly; the others visit a part of the collection."""
+
+
+ROUNDING = 1e-3
+"""How far an inner product of unit f32 vectors may be from another order of the same additions, amply."""
+
+
+class Uncodable(Exception):
+    """Vectors cannot be cut into that many parts, or are too few for that many centroids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +96,7 @@ class DenseIndex(Protocol):
     def remove(self, slots: Slots) -> None:
         """Forget what it holds at ``slots``; those that it does not hold change nothing."""
 
-    def search(self, query: Vectors, limit: int, visible: VisibleSet, nprobe: int) -> Nearest:
+    def search(self, query: Vectors, limit: int, visible: "VisibleSet", nprobe: int) -> Nearest:
         """Return about the ``limit`` nearest visible slots of a unit query vector, never fewer than there are.
 
         ``nprobe`` says how hard to look: lists visited, and what corresponds to it in a kind without
@@ -95,3 +105,25 @@ class DenseIndex(Protocol):
 
     def write(self, path: Path) -> None:
         """Write everything to one file, for the reader of its kind."""
+
+
+def nearest(
+    index: DenseIndex,
+    vectors_at: Callable[[Slots], Vectors],
+    query: Vectors,
+    limit: int,
+    visible: "VisibleSet",
+    nprobe: int,
+    refine: int,
+) -> Nearest:
+    """Return what an index finds, by true cosines whatever its kind.
+
+    ``vectors_at`` returns the true vectors of slots: of a kind that estimates, ``refine`` times as many as
+    wanted are scored by them.
+    """
+    if index.cosine_error <= ROUNDING:
+        return index.search(query, limit, visible, nprobe)
+    found = index.search(query, refine * limit, visible, nprobe)
+    cosines = vectors_at(found.slots) @ query
+    order = np.argsort(-cosines, kind="stable")[:limit]
+    return Nearest(found.slots[order], cosines[order], found.visited)

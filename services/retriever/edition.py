@@ -10,10 +10,9 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from services.retriever import kinds
 from services.retriever.advice import Shape
 from services.retriever.collection import Collection, LexicalInput
-from services.retriever.dense import DenseIndex, Kind, Nearest, Slots, Vectors
+from services.retriever.dense import DenseIndex, Kind, Nearest, Slots, Vectors, nearest
 from services.retriever.lexical import LexicalIndex
 from services.retriever.plan import Plan
 from services.retriever.segment import Matches
@@ -97,8 +96,8 @@ class Edition:
         """
         if self.index is None or self.exactly(visible, nprobe):
             return self.collection.nearest(query, limit, visible)
-        vectors, plan = self.collection.vectors, self.plan.index
-        return kinds.nearest(self.index, vectors, plan, query, limit, visible, nprobe)
+        vectors, refine = self.collection.vectors, self.plan.index.refine
+        return nearest(self.index, vectors, query, limit, visible, nprobe, refine)
 
     def exactly(self, visible: VisibleSet, nprobe: int) -> bool:
         """Whether :meth:`nearest` compares every visible passage."""

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.retriever.dense import Kind, Nearest, Slots, Vectors
+from services.retriever.dense import ROUNDING, Kind, Nearest, Slots, Vectors
 from services.retriever.index import (
-    ROUNDING,
     UnreadableIndex,
     faiss,
     found_in,

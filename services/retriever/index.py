@@ -11,7 +11,7 @@ from typing import Any
 import faiss as _typed_faiss
 import numpy as np
 
-from services.retriever.dense import Kind, Nearest, Slots, Vectors
+from services.retriever.dense import ROUNDING, Kind, Nearest, Slots, Vectors
 from services.retriever.visibility import VisibleSet
 from trimtab.contracts.retrieve import EVERY_LIST
 
@@ -20,9 +20,6 @@ faiss: Any = _typed_faiss
 
 SEED = 20_261_120
 """Of everything random in the making of an index: the same vectors give the same index."""
-
-ROUNDING = 1e-3
-"""How far an inner product of unit f32 vectors may be from another order of the same additions, amply."""
 
 _LOOP_LIMIT = 1 << 24
 """Longest loop a file may ask of faiss while it is read: more lists than any index of ours has."""

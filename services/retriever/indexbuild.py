@@ -13,10 +13,11 @@ import numpy as np
 
 from services.retriever import kinds
 from services.retriever.advice import Shape
+from services.retriever.component import Component
 from services.retriever.dense import DenseIndex
 from services.retriever.indexmeasure import Measured, Report, measure_index
 from services.retriever.plan import FILE, Plan, nlist_for
-from services.retriever.trained import INDEXES, Component, TrainedIndex
+from services.retriever.trained import INDEXES, TrainedIndex
 from trimtab.artifacts.manifest import MANIFEST, Manifest, write_manifest
 from trimtab.contracts.inspect import NORM_TOLERANCE
 from trimtab.evaluation.norms import Norms, norms_of

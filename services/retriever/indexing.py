@@ -72,7 +72,7 @@ class Indexing:
         await self._lanes.search(edition.begin_index)
         try:
             index, header = await self._lanes.build(
-                snapshot.load, folder, edition.plan.index, expected
+                snapshot.load, folder, edition.plan.index, kinds.read, expected
             )
         except SnapshotRefused as refusal:
             RETRIEVER_SNAPSHOT_REFUSED.labels(refusal.cause.value).inc()

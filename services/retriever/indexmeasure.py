@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.retriever import kinds
-from services.retriever.dense import DenseIndex, Nearest
+from services.retriever.dense import DenseIndex, Nearest, nearest
 from services.retriever.index import FlatVectors
 from services.retriever.plan import Plan
 from services.retriever.visibility import VisibleSet
@@ -56,8 +55,14 @@ def measure_index(
             kept.append(number)
             exact.append(truth)
             found.append(
-                kinds.nearest(
-                    index, flat.vectors, plan.index, query, DEPTH, everything, plan.dense.nprobe
+                nearest(
+                    index,
+                    flat.vectors,
+                    query,
+                    DEPTH,
+                    everything,
+                    plan.dense.nprobe,
+                    plan.index.refine,
                 )
             )
         if number % _ASK == 0 or number + 1 == len(bundle.query_vectors):

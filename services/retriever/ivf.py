@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from services.retriever.dense import Kind, Nearest, Slots, Vectors
+from services.retriever.dense import ROUNDING, Kind, Nearest, Slots, Vectors
 from services.retriever.index import (
-    ROUNDING,
     SEED,
     UnreadableIndex,
     faiss,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from services.retriever.dense import Kind, Slots, Vectors
+from services.retriever.dense import Kind, Slots, Uncodable, Vectors
 from services.retriever.index import SEED, UnreadableIndex, faiss, read_file
 from services.retriever.ivf import IvfLists
 from services.retriever.visibility import VisibleSet
@@ -20,10 +20,6 @@ _ESTIMATE = 0.5
 
 _TABLES = 1 << 30
 """Bytes that faiss may reckon with for tables of lists times codebooks; it makes them for L2 only, not for us."""
-
-
-class Uncodable(Exception):
-    """The vectors cannot be cut into that many parts, or are too few for that many centroids."""
 
 
 class IvfCodes(IvfLists):

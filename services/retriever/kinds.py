@@ -3,15 +3,11 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
-
-from services.retriever.dense import DenseIndex, Nearest, Slots, Vectors
+from services.retriever.dense import DenseIndex, Vectors
 from services.retriever.hnsw import new_hnsw, read_hnsw
-from services.retriever.index import ROUNDING
 from services.retriever.ivf import read_ivf, train_ivf
 from services.retriever.ivf_pq import read_ivf_pq, train_ivf_pq
 from services.retriever.plan import IndexPlan
-from services.retriever.visibility import VisibleSet
 
 IVF_SAMPLE_PER_LIST = 128
 """Training vectors per IVF list; faiss itself would use at most 256."""
@@ -76,25 +72,3 @@ _READERS: Mapping[str, Callable[[Path, int, int], DenseIndex]] = {
     "ivf": read_ivf,
     "ivf_pq": read_ivf_pq,
 }
-
-
-def nearest(
-    index: DenseIndex,
-    vectors_at: Callable[[Slots], Vectors],
-    plan: IndexPlan,
-    query: Vectors,
-    limit: int,
-    visible: VisibleSet,
-    nprobe: int,
-) -> Nearest:
-    """Return what an index finds, by true cosines whatever its kind.
-
-    ``vectors_at`` returns the true vectors of slots: of a kind that estimates, ``plan.refine`` times as many as
-    wanted are scored by them.
-    """
-    if index.cosine_error <= ROUNDING:
-        return index.search(query, limit, visible, nprobe)
-    found = index.search(query, plan.refine * limit, visible, nprobe)
-    cosines = vectors_at(found.slots) @ query
-    order = np.argsort(-cosines, kind="stable")[:limit]
-    return Nearest(found.slots[order], cosines[order], found.visited)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.retriever import golden, kinds
+from services.retriever import golden
 from services.retriever.dense import DenseIndex, Kind
 from services.retriever.golden import GoldenSet
 from services.retriever.index import UnreadableIndex
@@ -24,6 +24,9 @@ from trimtab.artifacts.manifest import MANIFEST, ArtifactError, verify, write_ma
 INDEX = "index.faiss"
 GOLDEN = "golden.json"
 _PARTIAL = ".partial-"
+
+Read = Callable[[IndexPlan, Path, int, int], DenseIndex]
+"""``read(plan, path, dimension, entries)``: loads an index, or raises UnreadableIndex."""
 
 
 class Cause(StrEnum):
@@ -108,13 +111,14 @@ def newest(folder: Path) -> Path | None:
 
 
 def load(
-    folder: Path, plan: IndexPlan, expected: Callable[[Header], bool]
+    folder: Path, plan: IndexPlan, read: Read, expected: Callable[[Header], bool]
 ) -> tuple[DenseIndex, Header]:
     """Return the verified index of a snapshot.
 
     Args:
         folder: from :func:`newest`.
         plan: of the component that it belongs to.
+        read: reads an index of its kind.
         expected: whether the header is of the store as it is now.
 
     Raises:
@@ -129,7 +133,7 @@ def load(
     if not expected(header) or header.kind != plan.kind:
         raise SnapshotRefused(Cause.STORE)
     try:
-        index = kinds.read(plan, folder / INDEX, header.dimension, header.slots)
+        index = read(plan, folder / INDEX, header.dimension, header.slots)
     except UnreadableIndex:
         raise SnapshotRefused(Cause.SHAPE) from None
     if not golden.passes(index, questions):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from services.retriever import golden, snapshot
 from services.retriever.advice import reasons_to_rebuild
 from services.retriever.catalogue import Catalogue, open_store
+from services.retriever.component import Component, load_component
 from services.retriever.dense import DenseIndex, Kind
 from services.retriever.edition import Edition
 from services.retriever.feed import FeedMessage
@@ -25,7 +26,6 @@ from services.retriever.loading import snapshots_of
 from services.retriever.plan import IndexPlan, Plan, PqPlan
 from services.retriever.snapshot import Header
 from services.retriever.store import FILE, Store
-from services.retriever.trained import Component, load_component
 from tests.unit.retriever import stream
 from tests.unit.retriever.corpora import (
     COMPONENT,

@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from services.retriever.component import Component, load_component
+from services.retriever.dense import Uncodable
 from services.retriever.indexbuild import Built, Order, Unbuildable, build
-from services.retriever.ivf_pq import Uncodable
 from services.retriever.plan import IndexPlan, Plan, PqPlan
-from services.retriever.trained import INDEXES, Component, load_component
+from services.retriever.trained import INDEXES
 from tests.unit.retriever.corpora import DIMENSION, NAMESPACE, PLAN, clustered
 from tests.unit.retriever.stream import component
 from trimtab.artifacts.manifest import ArtifactCorrupt, write_manifest

@@ -8,9 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from services.retriever import golden, kinds
-from services.retriever.dense import DenseIndex
+from services.retriever.dense import DenseIndex, Uncodable
 from services.retriever.index import FlatVectors, UnreadableIndex, faiss
-from services.retriever.ivf_pq import Uncodable
 from services.retriever.plan import HnswPlan, IndexPlan, PqPlan, nlist_for
 from services.retriever.visibility import Visibility, VisibleSet
 from tests.unit.retriever.corpora import DIMENSION, clustered, unit

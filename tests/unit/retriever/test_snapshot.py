@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.retriever import golden, snapshot
+from services.retriever import golden, kinds, snapshot
 from services.retriever.dense import DenseIndex
 from services.retriever.ivf import IvfLists, train_ivf
 from services.retriever.plan import IndexPlan, nlist_for
@@ -48,7 +48,7 @@ def save(folder: Path, lists: IvfLists, sequence: int = 400) -> Path:
 
 
 def load(folder: Path) -> tuple[DenseIndex, Header]:
-    return snapshot.load(folder, IndexPlan(), lambda found: found.store == "s1")
+    return snapshot.load(folder, IndexPlan(), kinds.read, lambda found: found.store == "s1")
 
 
 def cause_of(folder: Path) -> Cause:
