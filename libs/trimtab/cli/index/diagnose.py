@@ -90,12 +90,14 @@ def judge(bundle: Bundle, least_recall: float, most_imbalance: float) -> list[Ga
 def _index_gates(facts: InspectReply, most_imbalance: float) -> list[Gate]:
     gates = [at_most("stored vectors not of unit length", facts.stored.beyond, 0)]
     if facts.copies is not None:
+        gates.append(at_most("vectors in the lists not of unit length", facts.copies.beyond, 0))
+    if facts.kind not in ("flat", "milvus"):
         missing = abs(facts.passages - facts.listed)
-        gates += [
-            at_most("vectors in the lists not of unit length", facts.copies.beyond, 0),
-            at_most("passages that the lists lack or have twice", missing, 0),
-            at_most("imbalance of the lists", facts.imbalance, most_imbalance, _lengths(facts)),
-        ]
+        gates.append(at_most("passages that the lists lack or have twice", missing, 0))
+    if facts.lists:
+        gates.append(
+            at_most("imbalance of the lists", facts.imbalance, most_imbalance, _lengths(facts))
+        )
     return gates
 
 
@@ -137,6 +139,8 @@ def shape(bundle: Bundle) -> dict[str, Any]:
 def _show(bundle: Bundle) -> None:
     console = stdout()
     console.print(_headline(bundle), markup=False)
+    if bundle.facts is not None and bundle.facts.advice:
+        console.print(bundle.facts.advice, style="yellow", markup=False, soft_wrap=True)
     for each in bundle.commands:
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.at))
         console.print(f"  {at}  {each.actor}  {each.action}  {each.outcome}", markup=False)
@@ -148,7 +152,9 @@ def _headline(bundle: Bundle) -> str:
     facts = bundle.facts
     if facts is None:
         return "no facts of the index"
-    lists = f"{_lengths(facts)}, nprobe {bundle.nprobe}" if facts.lists else "answers exactly"
+    lists = f"{_lengths(facts)}, nprobe {bundle.nprobe}" if facts.lists else "no lists"
+    if facts.kind == "flat":
+        lists = "answers exactly"
     return f"{facts.index}: {facts.kind}, {facts.passages} passages, {lists}"
 
 

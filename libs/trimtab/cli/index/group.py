@@ -2,14 +2,18 @@
 
 import typer
 
-from trimtab.cli.index import diagnose, norms, sweep, verify
+from trimtab.cli.index import build as building
+from trimtab.cli.index import diagnose, norms, rebuild, sweep, truth, verify
 
 
 def build() -> typer.Typer:
     """Return the group of commands."""
     group = typer.Typer(
-        help="Verify and tune the indexes that serve: norms, recall, nprobe.", no_args_is_help=True
+        help="Build, verify, tune and swap the indexes that serve.", no_args_is_help=True
     )
+    group.command("build")(building.build)
+    group.command("rebuild")(rebuild.rebuild)
+    group.command("truth")(truth.truth)
     group.command("norms")(norms.norms)
     group.command("verify")(verify.verify)
     group.command("sweep")(sweep.sweep)

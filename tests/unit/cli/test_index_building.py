@@ -1,0 +1,69 @@
+"""What a built index must keep to, which version it gets, and what the builder is told."""
+
+from typing import Any
+
+import pytest
+
+from trimtab.cli.failure import Failure
+from trimtab.cli.index import built, making
+
+GOOD: dict[str, Any] = {
+    "component": "hybrid@2",
+    "record": {"nlist": 3, "imbalance": 1.2},
+    "lists": [40, 30, 20],
+    "hottest": 1.3,
+    "norms": {"beyond": 0},
+    "overlap": {"queries": 60, "mean": 0.97, "min": 0.7},
+    "losses": {"R@5": 0.004, "Contain@50": 0.0, "R@1": 0.3},
+    "judged": 60,
+}
+
+
+def failing(**changes: Any) -> list[str]:
+    gates = built.gates({**GOOD, **changes}, 0.95, 0.5, 2.0)
+    return [gate.name for gate in gates if not gate.ok]
+
+
+def test_a_good_index_passes() -> None:
+    assert failing() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "gate"),
+    [
+        ({"norms": {"beyond": 1}}, "vectors not of unit length"),
+        ({"record": {"nlist": 3, "imbalance": 2.1}}, "imbalance of the lists"),
+        ({"hottest": 10.5}, "longest list, times the mean"),
+        ({"overlap": {"queries": 60, "mean": 0.94, "min": 0.1}}, "overlap@10"),
+        ({"losses": {"R@5": 0.006, "Contain@50": 0.0}}, "loss of R@5"),
+        ({"losses": {"R@5": 0.0, "Contain@50": 0.02}}, "loss of Contain@50"),
+    ],
+)
+def test_each_fault_fails_its_own_gate(changes: dict[str, Any], gate: str) -> None:
+    assert failing(**changes) == [gate]
+
+
+def test_too_few_held_out_queries_judge_nothing() -> None:
+    few = {"queries": 19, "mean": 0.1, "min": 0.0}
+
+    assert failing(overlap=few) == failing(overlap=None) == []
+
+
+def test_a_kind_without_lists_is_not_judged_by_them() -> None:
+    assert failing(record={"nlist": 0, "imbalance": 0.0}, lists=[], hottest=0.0) == []
+
+
+def test_the_next_version_is_one_more_and_one_without_a_number_must_be_named() -> None:
+    assert making.next_version("hybrid@9") == "hybrid@10"
+    with pytest.raises(Failure, match="no numbered version"):
+        making.next_version("hybrid@2026a")
+
+
+def test_the_builder_hears_what_was_given_and_nothing_else() -> None:
+    assert making.words() == ["--seed", "7"]
+    assert making.words(kind="ivf_pq", opq=False, pq_parts=48, nlist_per_sqrt=0.5, seed=1) == [
+        *("--kind", "ivf_pq", "--nlist-per-sqrt", "0.5", "--pq-parts", "48"),
+        *("--opq", "off", "--seed", "1"),
+    ]
+    with pytest.raises(Failure, match="no kind of index"):
+        making.words(kind="tree")
