@@ -1,26 +1,30 @@
 """How well texts are mapped that training never saw: ``python -m benchmarks.mapper_quality``.
 
-Cross-validation over the shipped free-text examples; paraphrases of one family are never split. The
-spread of every line is its 95 % interval, families resampled. ``--rounds`` repeats with other splits.
+Two taxonomies. AI safety: cross-validation over the shipped free-text examples, paraphrases of one
+family never split. MITRE ATT&CK, where its data is: sentences of actors of whom training saw nothing.
+The spread of every line is its 95 % interval, families or actors resampled.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import sys
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 
-from benchmarks import arguments, report
+from benchmarks import arguments, mapper_attack, report
+from benchmarks import mapper_measures as measures
 from benchmarks.encoder_quality import BUILT, encode
-from benchmarks.figure import Figure
-from benchmarks.mapper_methods import HEAD, UNCALIBRATED, Method, methods
+from benchmarks.figure import AT_LEAST, AT_MOST, Aim, Figure, percentile
+from benchmarks.mapper_attack import Task
+from benchmarks.mapper_measures import Held, figure, lead
+from benchmarks.mapper_methods import HEAD, UNCALIBRATED, Head, Method, baselines
 from services.encoder.build import build_component
 from services.encoder.component import open_component
 from services.encoder.shipped import DEFAULT
-from services.mapper.calibration import calibration_error
-from services.mapper.corpus import Corpus, Indices, assemble, folds, wanted_texts
+from services.mapper.corpus import Corpus, assemble, folds, wanted_texts
+from services.mapper.descent import Training
 from services.mapper.examples import load_examples, training_set
 from services.mapper.fit import Recipe
 from services.mapper.settings import MapperSettings
@@ -29,40 +33,13 @@ from services.mapper.train import EXAMPLES
 from trimtab.contracts.mapping import FREE_TEXT
 
 _FOLDS = 5
-_RESAMPLES = 1000
-
-Floats = NDArray[np.float64]
-Measure = Callable[["Held"], float]
+_QUICK = Recipe(Training(hidden=16, epochs=2), buckets=512, folds=2)
+_TIMED = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Answers of one method to texts that it did not see."""
-
-    best: Indices
-    """Label index given."""
-    truth: Indices
-    """Label index wanted."""
-    groups: Indices
-    """Paraphrase family."""
-    confidence: Floats | None
-    """Probability that the answer is right, where the method has one."""
-
-    @property
-    def right(self) -> NDArray[np.bool_]:
-        """Whether each answer was."""
-        return np.asarray(self.best == self.truth)
-
-    def pick(self, rows: Indices) -> "Held":
-        """Return some of the answers."""
-        confidence = None if self.confidence is None else self.confidence[rows]
-        return Held(self.best[rows], self.truth[rows], self.groups[rows], confidence)
-
-
-def load() -> tuple[Taxonomy, Corpus, NDArray[np.bool_]]:
+def load_safety() -> tuple[Taxonomy, Corpus, NDArray[np.bool_]]:
     """Return the shipped corpus with the default encoder's vectors, and which rows are free text."""
-    settings = MapperSettings()
-    taxonomy = load_taxonomy(settings.taxonomy)
+    taxonomy = load_taxonomy(MapperSettings().taxonomy)
     examples = training_set(load_examples(EXAMPLES, taxonomy))
     backend = open_component(build_component(DEFAULT, Path(BUILT), lambda line: None))
     vectors = encode(backend, wanted_texts(taxonomy, examples), DEFAULT)
@@ -70,19 +47,34 @@ def load() -> tuple[Taxonomy, Corpus, NDArray[np.bool_]]:
     return taxonomy, assemble(taxonomy, examples, vectors), free
 
 
-def held_out(
-    method: Method, corpus: Corpus, free: NDArray[np.bool_], seeds: Sequence[int]
+def crossed(
+    methods: Sequence[Method], corpus: Corpus, free: NDArray[np.bool_], seeds: Sequence[int]
 ) -> dict[str, Held]:
     """Answer every free text once per seed, each time without its family in training."""
     parts: dict[str, list[Held]] = {}
     for seed in seeds:
-        for seen, held in folds(corpus.groups, _FOLDS, seed):
+        for number, (seen, held) in enumerate(folds(corpus.groups, _FOLDS, seed), start=1):
             asked = held[free[held]]
-            answers = method(corpus.pick(seen), corpus.examples.pick(asked))
-            for name, (best, sure) in answers.items():
-                found = Held(best, corpus.examples.labels[asked], corpus.groups[asked], sure)
-                parts.setdefault(name, []).append(found)
+            _say(f"ai-safety: split {number} of {_FOLDS}, seed {seed}")
+            for method in methods:
+                answers = method(corpus.pick(seen), corpus.examples.pick(asked))
+                for name, (best, sure) in answers.items():
+                    found = Held(best, corpus.examples.labels[asked], corpus.groups[asked], sure)
+                    parts.setdefault(name, []).append(found)
     return {name: _joined(each) for name, each in parts.items()}
+
+
+def apart(methods: Sequence[Method], task: Task) -> dict[str, Held]:
+    """Answer the sentences of the actors that are asked, taught by all others."""
+    corpus = task.corpus
+    seen, asked = corpus.pick(task.taught), corpus.examples.pick(task.asked)
+    _, actors = np.unique([task.actors[row] for row in task.asked], return_inverse=True)
+    found: dict[str, Held] = {}
+    for method in methods:
+        for name, (best, sure) in method(seen, asked).items():
+            found[name] = Held(best, asked.labels, actors.astype(np.int64), sure)
+            _say(f"attack: {name} {measures.top1(found[name]):.1f} %")
+    return found
 
 
 def _joined(parts: Sequence[Held]) -> Held:
@@ -95,97 +87,112 @@ def _joined(parts: Sequence[Held]) -> Held:
     )
 
 
-def figures(name: str, held: Held, threshold: float) -> list[Figure]:
-    """Return the lines of one method."""
-    found = [
-        _figure(f"{name}: top-1", held, lambda h: 100 * float(h.right.mean())),
-        _figure(f"{name}: macro-F1", held, _macro_f1),
-    ]
-    if held.confidence is not None:
-        found.append(_figure(f"{name}: calibration error (ECE, 10 bins)", held, _ece))
-    if name == HEAD:
-        found += [
-            _figure(
-                f"{name}: right among those of confidence >= {threshold}",
-                held,
-                lambda h: 100 * float(h.right[_sure(h, threshold)].mean()),
-            ),
-            _figure(
-                f"{name}: share of confidence >= {threshold}",
-                held,
-                lambda h: 100 * float(_sure(h, threshold).mean()),
-            ),
-        ]
-    return found
-
-
-def lead(best: Held, other: Held, name: str) -> Figure:
-    """Return how far the head is ahead of a method, paired."""
-    paired = Held(np.stack([best.best, other.best], 1), best.truth, best.groups, None)
-
-    def gain(held: Held) -> float:
-        right = held.best == held.truth[:, np.newaxis]
-        return 100 * float(right[:, 0].mean() - right[:, 1].mean())
-
-    return _figure(f"{HEAD} ahead of {name}: top-1", paired, gain, unit="pp")
-
-
-def _figure(name: str, held: Held, measure: Measure, unit: str = "%") -> Figure:
-    _, family = np.unique(held.groups, return_inverse=True)
-    members = [np.flatnonzero(family == k) for k in range(family.max() + 1)]
-    rng = np.random.default_rng(0)
-    draws = [
-        measure(held.pick(np.concatenate([members[k] for k in drawn])))
-        for drawn in rng.integers(0, len(members), (_RESAMPLES, len(members)))
-    ]
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return Figure(
-        name=name,
-        unit=unit,
-        value=measure(held),
-        low=float(low),
-        high=float(high),
-        rounds=1,
-        n=len(held.truth),
+def safety_figures(held: Mapping[str, Held], threshold: float) -> list[Figure]:
+    """Return the lines of the AI-safety taxonomy."""
+    found = []
+    for name, each in held.items():
+        found.append(figure(f"ai-safety, {name}: top-1", each, measures.top1))
+        found.append(figure(f"ai-safety, {name}: macro-F1", each, measures.macro_f1))
+        if each.confidence is not None:
+            found.append(figure(f"ai-safety, {name}: calibration error (ECE)", each, measures.ece))
+    best = held[HEAD]
+    sure = measures.sure(best) >= threshold
+    kept = Held(best.best[sure], best.truth[sure], best.groups[sure], measures.sure(best)[sure])
+    found.append(
+        figure(f"ai-safety, {HEAD}: right among confidence >= {threshold}", kept, measures.top1)
     )
+    return found + _leads("ai-safety", held, None)
 
 
-def _macro_f1(held: Held) -> float:
-    return 100 * float(f1_score(held.truth, held.best, average="macro", zero_division=0))
+def attack_figures(task: Task, held: Mapping[str, Held]) -> list[Figure]:
+    """Return the lines of MITRE ATT&CK."""
+    taxonomy, labels = task.taxonomy, task.corpus.labels
+    tactics = [frozenset(taxonomy.labels[label].tactics) for label in labels]
+
+    def shares_tactic(each: Held) -> float:
+        pairs = zip(each.first.tolist(), each.truth.tolist(), strict=True)
+        return 100 * float(np.mean([bool(tactics[a] & tactics[b]) for a, b in pairs]))
+
+    found = []
+    for name, each in held.items():
+        ours = name == HEAD
+        found.append(
+            _attack(name, "top-1", each, measures.top1, Aim(AT_LEAST, 75.0) if ours else None)
+        )
+        found.append(_attack(name, "top-3", each, measures.top3))
+        found.append(_attack(name, "macro-F1", each, measures.macro_f1))
+        found.append(_attack(name, "tactic accuracy", each, shares_tactic))
+        if each.confidence is not None:
+            aim = Aim(AT_MOST, 2.0) if ours else None
+            found.append(_attack(name, "calibration error (ECE)", each, measures.ece, aim))
+            found.append(_attack(name, "top-1 of the surest 90 %", each, measures.covered))
+    return found + _leads("attack", held, Aim(AT_LEAST, 0.0))
 
 
-def _ece(held: Held) -> float:
-    return 100 * calibration_error(_confidence(held), held.right)
+def _attack(
+    name: str, what: str, held: Held, measure: measures.Measure, aim: Aim | None = None
+) -> Figure:
+    return figure(f"attack, {name}: {what}", held, measure, aim=aim)
 
 
-def _sure(held: Held, threshold: float) -> NDArray[np.bool_]:
-    return np.asarray(_confidence(held) >= threshold)
+def _leads(task: str, held: Mapping[str, Held], aim: Aim | None) -> list[Figure]:
+    rivals = [name for name in held if name not in (HEAD, UNCALIBRATED)]
+    return [lead(held[HEAD], held[name], (f"{task}, {HEAD}", name), aim) for name in rivals]
 
 
-def _confidence(held: Held) -> Floats:
-    if held.confidence is None:
-        raise ValueError("this method gives no confidence")
-    return held.confidence
+def speed(task: Task, head: Head) -> list[Figure]:
+    """Return how long training took and how long one text takes, in this process on one thread."""
+    if head.adapter is None:
+        raise ValueError("the adapter has not been trained yet")
+    asked = task.corpus.examples.pick(task.asked[:_TIMED])
+    took = []
+    for row, text in enumerate(asked.texts):
+        started = time.perf_counter()
+        head.adapter.answer(asked.vectors[row : row + 1], [text])
+        took.append(1000 * (time.perf_counter() - started))
+    return [
+        _plain("attack, training, vectors at hand", "s", head.trained_s, 1),
+        _plain("attack, one text in process: p50", "ms", percentile(took, 0.5), len(took)),
+        _plain("attack, one text in process: p95", "ms", percentile(took, 0.95), len(took)),
+    ]
+
+
+def _plain(name: str, unit: str, value: float, n: int) -> Figure:
+    return Figure(name=name, unit=unit, value=value, low=value, high=value, rounds=1, n=n)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def main() -> None:
     """Print the table."""
     given = arguments.read("mapper_quality", __doc__, rounds=1, requests=1)
     facts = report.begin("mapper_quality")
-    taxonomy, corpus, free = load()
-    recipe = Recipe(buckets=512, folds=2) if given.quick else Recipe()
-    held: dict[str, Held] = {}
-    for method in methods(taxonomy, recipe):
-        held |= held_out(method, corpus, free, range(given.rounds))
-    threshold = MapperSettings().confidence_threshold
-    found = [line for name, answers in held.items() for line in figures(name, answers, threshold)]
-    rivals = [name for name in held if name not in (HEAD, UNCALIBRATED)]
-    found += [lead(held[HEAD], held[name], name) for name in rivals]
-    notes = [
-        f"{int(free.sum())} free texts in {len(np.unique(corpus.groups[free]))} paraphrase families, "
-        f"{len(corpus.labels)} labels of {taxonomy.reference}; {_FOLDS} folds of whole families.",
-        "Resampling families inflates a calibration error: its interval lies high.",
-        "Texts and labels were written by the same authors; texts of other authors will be harder.",
+    recipe = _QUICK if given.quick else Recipe()
+    found: list[Figure] = []
+    notes = []
+    try:
+        task = mapper_attack.load(quick=given.quick)
+        head = Head(recipe)
+        methods: list[Method] = [*baselines(task.taxonomy), head]
+        found += attack_figures(task, apart(methods, task)) + speed(task, head)
+        notes.append(
+            f"attack: {len(task.asked)} sentences of {len({task.actors[r] for r in task.asked})} actors, "
+            f"taught by {len(task.taught)} sentences of the other actors; the actors whose SHA-256 is 0 "
+            f"modulo 5 are asked. {len(task.corpus.labels)} labels of {task.taxonomy.reference}. A tactic "
+            "is right when the answer serves one that the right technique serves."
+        )
+    except FileNotFoundError as error:
+        notes.append(f"attack was not measured: {error}.")
+    taxonomy, corpus, free = load_safety()
+    held = crossed([*baselines(taxonomy), Head(recipe)], corpus, free, range(given.rounds))
+    found += safety_figures(held, MapperSettings().confidence_threshold)
+    notes += [
+        f"ai-safety: {int(free.sum())} free texts in {len(np.unique(corpus.groups[free]))} paraphrase "
+        f"families, {len(corpus.labels)} labels of {taxonomy.reference}; {_FOLDS} folds of whole "
+        "families. Texts and labels were written by the same authors; others' will be harder.",
+        "Resampling clusters inflates a calibration error: its interval lies high.",
     ]
     done = report.Report(
         benchmark="mapper_quality", command=given.command, machine=facts, figures=found, notes=notes

@@ -11,10 +11,10 @@ from enum import StrEnum
 
 import numpy as np
 
-from services.mapper import lexical
 from services.mapper.anchors import SHARPNESS, Anchors, Terms, similarities
 from services.mapper.calibration import Calibration, Floats
 from services.mapper.heads import Lexical, Linear, log_softmax, softmax
+from services.mapper.lexical import Lexicon
 from services.mapper.network import Array, Bag, Network
 
 
@@ -38,8 +38,8 @@ class Adapter:
 
     labels: tuple[str, ...]
     """Canonical labels, in index order."""
-    idf: Array
-    """(buckets,) inverse document frequencies of the lexical features."""
+    lexicon: Lexicon
+    """Which lexical features count, and how much."""
     descriptions: Anchors
     """One per label."""
     aliases: Anchors
@@ -90,7 +90,7 @@ class Adapter:
 
 def scores(adapter: Adapter, vectors: Array, texts: Sequence[str]) -> Array:
     """Return (n, labels, features) scores in the order of :attr:`Adapter.features`."""
-    bags = [lexical.weighted(text, adapter.idf) for text in texts]
+    bags = [adapter.lexicon.bag(text) for text in texts]
     columns = _learnt(adapter, vectors, bags) | _compared(adapter, vectors, bags)
     return np.stack([columns[feature] for feature in adapter.features], axis=2)
 

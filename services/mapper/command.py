@@ -19,7 +19,7 @@ FAILED, UNREACHABLE = 1, 3
 """Exit codes, as every `trimtab` command has them."""
 
 Work = Callable[[], tuple[Any, list[str]]]
-"""What is done: a value for scripts and lines for people."""
+"""What is done: a value for scripts, None when the lines are for both, and lines for people."""
 
 
 def report(line: str) -> None:
@@ -38,7 +38,8 @@ def finish(work: Work, *, as_json: bool) -> int:
         shape, lines = work()
     except (DefinitionInvalid, TrainingUnavailable, VectorsUnusable, TrimtabError) as error:
         return _failed(error, as_json)
-    print(_encoded(shape) if as_json else "\n".join(lines), flush=True)  # noqa: T201 - a command
+    whole = as_json and shape is not None
+    print(_encoded(shape) if whole else "\n".join(lines), flush=True)  # noqa: T201 - a command
     return 0
 
 

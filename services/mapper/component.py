@@ -159,9 +159,7 @@ def load_report(folder: Path) -> tuple[CalibrationCard, HeldOut]:
     """
     manifest = verify(folder)
     if REPORT not in manifest.files:
-        raise ArtifactMissing(
-            f"{manifest.reference}: {REPORT}; train the component again to get one,"
-        )
+        raise ArtifactMissing(f"{manifest.reference} was trained before reports were: its {REPORT}")
     card = _read(folder / CALIBRATION, CalibrationCard, manifest)
     return card, _read(folder / REPORT, HeldOut, manifest)
 

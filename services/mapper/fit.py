@@ -58,7 +58,7 @@ class Recipe:
     )
     """Scores that may count."""
     buckets: int = 16_384
-    """Hash buckets of the lexical features."""
+    """Most lexical features that count."""
     folds: int = 5
     """Splits for weights and calibration."""
     candidates: int = 64
@@ -115,9 +115,9 @@ def _fit(corpus: Corpus, recipe: Recipe, report: Report) -> Fitted:
     shape = (len(corpus.groups), len(corpus.labels), len(recipe.features))
     table = np.zeros(shape, dtype=np.float32)
     splits = folds(corpus.groups, recipe.folds, recipe.seed)
-    counted = [Bags.of(part.texts, recipe.buckets) for part in (corpus.examples, _known(corpus))]
+    counted = Bags.of([*corpus.examples.texts, *_known(corpus).texts])
     for number, (seen, held) in enumerate(splits, start=1):
-        heads = _heads(corpus.pick(seen), (counted[0].pick(seen), counted[1]), recipe)
+        heads = _heads(corpus.pick(seen), counted.pick(_with_known(seen, corpus)), recipe)
         picked = corpus.examples.pick(held)
         for rows in np.array_split(np.arange(len(held)), -(-len(held) // _AT_ONCE)):
             some = picked.pick(rows)
@@ -128,7 +128,7 @@ def _fit(corpus: Corpus, recipe: Recipe, report: Report) -> Fitted:
     kind, held_out = _judged(logits, targets, splits)
     report(f"{kind} calibration; training on everything")
     final = fit_weights(*narrowed(table, targets, recipe.candidates), recipe.decay)
-    adapter = _heads(corpus, (counted[0], counted[1]), recipe)
+    adapter = _heads(corpus, counted, recipe)
     calibration = fit_kind(kind, logits, targets)
     weights = dict(zip(recipe.features, final.tolist(), strict=True))
     return Fitted(_lean(adapter, weights, calibration), kind, held_out)
@@ -209,22 +209,20 @@ def _judged(
     )
 
 
-def _heads(corpus: Corpus, counted: tuple[Bags, Bags], recipe: Recipe) -> Adapter:
-    """Return an adapter with heads and anchors, without fitted weights or calibration yet."""
-    examples, known = corpus.examples, _known(corpus)
-    idf = _joined_idf(counted)
-    bags = [part.weighted(idf) for part in counted]
-    network = fit_network(
-        _stacked(bags),
-        np.concatenate([examples.vectors, known.vectors]),
-        np.concatenate([examples.labels, known.labels]),
-        len(corpus.labels),
-        recipe.network,
-        recipe.seed,
-    )
+def _heads(corpus: Corpus, counted: Bags, recipe: Recipe) -> Adapter:
+    """Return an adapter with heads and anchors, without fitted weights or calibration yet.
+
+    ``counted`` are the bags of the examples, then of all that the taxonomy says.
+    """
+    examples, known, count = corpus.examples, _known(corpus), len(corpus.labels)
+    targets = np.concatenate([examples.labels, known.labels])
+    lexicon = counted.lexicon(targets, count, recipe.buckets)
+    bags = counted.weighted(lexicon)
+    vectors = np.concatenate([examples.vectors, known.vectors])
+    network = fit_network(bags, vectors, targets, count, recipe.network, recipe.seed)
     return Adapter(
         labels=corpus.labels,
-        idf=idf,
+        lexicon=lexicon,
         descriptions=_anchored(corpus.descriptions),
         aliases=_anchored(corpus.aliases),
         examples=_anchored(examples),
@@ -232,7 +230,7 @@ def _heads(corpus: Corpus, counted: tuple[Bags, Bags], recipe: Recipe) -> Adapte
         calibration=IDENTITY,
         network=network,
         sentences=_anchored(corpus.sentences),
-        terms=terms(bags[1], known.labels, len(corpus.labels)),
+        terms=terms(bags[len(examples.labels) :], known.labels, count),
     )
 
 
@@ -261,14 +259,10 @@ def _known(corpus: Corpus) -> Texts:
     )
 
 
-def _joined_idf(counted: tuple[Bags, Bags]) -> Array:
-    return Bags(_stacked([part.counts for part in counted])).idf()
-
-
-def _stacked(parts: list[object]) -> object:
-    from scipy.sparse import vstack  # type: ignore[import-untyped]  # comes with scikit-learn
-
-    return vstack(parts, format="csr")
+def _with_known(rows: Indices, corpus: Corpus) -> Indices:
+    """Return the rows of some examples and of all that the taxonomy says, among all texts."""
+    known = sum(len(part.texts) for part in corpus.known)
+    return np.concatenate([rows, len(corpus.groups) + np.arange(known)])
 
 
 def _anchored(texts: Texts) -> Anchors:

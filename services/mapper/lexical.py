@@ -1,4 +1,4 @@
-"""Lexical features of a text: words, word pairs and letter groups, hashed into buckets. Pure.
+"""Lexical features of a text: words, word pairs and letter groups, known by their hash. Pure.
 
 The hash is xxh3, so the same text has the same features in every process and on every machine.
 """
@@ -6,6 +6,7 @@ The hash is xxh3, so the same text has the same features in every process and on
 import re
 import unicodedata
 from collections import Counter
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +18,32 @@ _GRAMS = (3, 4, 5)
 _MAX_CHARS = 2048
 """The rest of a longer text adds nothing to its label and costs time."""
 
+SPACE = 1 << 32
+"""Hashes lie below it: so wide that no two features of a corpus are likely to meet."""
+
 Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """Which features count, and how much."""
+
+    idf: Array
+    """(buckets,) inverse document frequencies."""
+    keys: NDArray[np.int64] | None = None
+    """(buckets,) hash of each bucket's feature, rising; None folds all features into the buckets."""
+
+    def bag(self, text: str) -> tuple[NDArray[np.int64], Array]:
+        """Return the text's buckets, ascending, and their TF-IDF weights, of unit length.
+
+        Empty for a text without a feature that counts.
+        """
+        if self.keys is None:
+            return weighted(text, self.idf)
+        hashes, values = counts(text, SPACE)
+        places = np.minimum(np.searchsorted(self.keys, hashes), len(self.keys) - 1)
+        known = self.keys[places] == hashes
+        return _unit(places[known], values[known] * self.idf[places[known]])
 
 
 def counts(text: str, buckets: int) -> tuple[NDArray[np.int64], Array]:
@@ -31,9 +57,7 @@ def counts(text: str, buckets: int) -> tuple[NDArray[np.int64], Array]:
 def weighted(text: str, idf: Array) -> tuple[NDArray[np.int64], Array]:
     """Return the text's buckets and their TF-IDF weights, of unit length; empty for a blank text."""
     places, values = counts(text, len(idf))
-    values = values * idf[places]
-    norm = np.linalg.norm(values)
-    return places, values / norm if norm else values
+    return _unit(places, values * idf[places])
 
 
 def inverse_frequencies(texts: list[str], buckets: int) -> Array:
@@ -42,6 +66,11 @@ def inverse_frequencies(texts: list[str], buckets: int) -> Array:
     for text in texts:
         seen[counts(text, buckets)[0]] += 1
     return np.asarray(1.0 + np.log((1 + len(texts)) / (1 + seen)), dtype=np.float32)
+
+
+def _unit(places: NDArray[np.int64], values: Array) -> tuple[NDArray[np.int64], Array]:
+    norm = np.linalg.norm(values)
+    return places, values / norm if norm else values
 
 
 def _tokens(text: str) -> list[str]:

@@ -121,7 +121,12 @@ def _checked(content: str, target: Path) -> Taxonomy:
     return taxonomy
 
 
-def _examples(file: Path, taxonomy: Taxonomy, target: Path) -> int:
+def write_examples(file: Path, taxonomy: Taxonomy, target: Path) -> int:
+    """Write ATT&CK's procedure examples as examples to train on and return how many they are.
+
+    Raises:
+        DefinitionInvalid: a row does not parse or names a technique that is not there.
+    """
     rows = read_procedures(file, taxonomy)
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     target.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -136,7 +141,7 @@ def run(given: argparse.Namespace) -> Imported:
     if given.procedures is None:
         return Imported(taxonomy, file, None, 0)
     examples = out / f"{taxonomy.name}-examples.jsonl"
-    return Imported(taxonomy, file, examples, _examples(given.procedures, taxonomy, examples))
+    return Imported(taxonomy, file, examples, write_examples(given.procedures, taxonomy, examples))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -14,12 +14,16 @@ from services.mapper.adapter import Adapter, Feature
 from services.mapper.anchors import Anchors, Terms
 from services.mapper.calibration import Calibration
 from services.mapper.heads import Lexical, Linear
+from services.mapper.lexical import Lexicon
 from services.mapper.network import Network
 
 Tensor = NDArray[Any]
 Tensors = dict[str, Tensor]
 
 _SCALE = np.float32(127.0)
+
+_KEYS = "lexical.keys"
+"""Only where features are not folded into buckets."""
 
 _ALWAYS = ("descriptions", "aliases", "examples")
 _PARTS: Mapping[Feature, tuple[str, ...]] = {
@@ -36,7 +40,9 @@ _PARTS: Mapping[Feature, tuple[str, ...]] = {
 
 def pack(adapter: Adapter) -> Tensors:
     """Return the tensors of an adapter, each one block of memory row by row."""
-    tensors: Tensors = {"lexical.idf": adapter.idf.astype(np.float32)}
+    tensors: Tensors = {"lexical.idf": adapter.lexicon.idf.astype(np.float32)}
+    if adapter.lexicon.keys is not None:
+        tensors[_KEYS] = adapter.lexicon.keys.astype(np.uint32)
     for kind in _ALWAYS:
         tensors |= _packed_anchors(kind, getattr(adapter, kind))
     if adapter.dense is not None:
@@ -51,7 +57,8 @@ def pack(adapter: Adapter) -> Tensors:
         tensors |= _packed_anchors("sentences", adapter.sentences)
     if adapter.terms is not None:
         tensors["terms.starts"] = adapter.terms.starts.astype(np.int32)
-        tensors["terms.labels"] = adapter.terms.labels.astype(np.int32)
+        narrow = len(adapter.labels) <= np.iinfo(np.uint16).max
+        tensors["terms.labels"] = adapter.terms.labels.astype(np.uint16 if narrow else np.int32)
         tensors["terms.values"] = adapter.terms.values.astype(np.float16)
     # safetensors writes memory as it lies: scikit-learn's weights lie column by column.
     return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
@@ -66,7 +73,7 @@ def unpack(
     """Return the adapter of tensors in which :func:`misfit` found nothing."""
     return Adapter(
         labels=labels,
-        idf=_f32(tensors["lexical.idf"]),
+        lexicon=_lexicon(tensors),
         descriptions=_anchors(tensors, "descriptions"),
         aliases=_anchors(tensors, "aliases"),
         examples=_anchors(tensors, "examples"),
@@ -89,7 +96,7 @@ def misfit(
 ) -> str | None:
     """Return what does not fit between the numbers and the card; None when all does."""
     parts = [part for feature in Feature if feature in weights for part in _PARTS.get(feature, ())]
-    names = {"lexical.idf", *parts}
+    names = {"lexical.idf", *parts, *({_KEYS} & set(tensors))}
     names |= {f"{kind}.{part}" for kind in _ALWAYS for part in ("vectors", "labels")}
     if set(tensors) != names:
         return f"does not hold exactly {', '.join(sorted(names))}"
@@ -112,6 +119,7 @@ def _shapes(
         "lexical.rows": (buckets, labels),
         "lexical.bias": (labels,),
         "lexical.idf": (buckets,),
+        _KEYS: (buckets,),
         "network.rows": (buckets, hidden),
         "network.scales": (buckets,),
         "network.dense": (dimension, hidden),
@@ -136,6 +144,8 @@ def _misplaced(tensors: Tensors, labels: int) -> str | None:
             return f"{kind}.labels points outside the labels"
         if owners is not None and kind != "terms" and (np.diff(owners) < 0).any():
             return f"{kind}.labels does not rise"
+    if _KEYS in tensors and (np.diff(tensors[_KEYS].astype(np.int64)) <= 0).any():
+        return f"{_KEYS} does not rise"
     starts = tensors.get("terms.starts")
     if starts is None:
         return None
@@ -168,6 +178,11 @@ def _network(tensors: Tensors) -> Network:
     rows = _f32(tensors["network.rows"]) * tensors["network.scales"][:, np.newaxis]
     names: Sequence[str] = ("dense", "bias", "out", "out_bias")
     return Network(_f32(rows), *(_f32(tensors[f"network.{name}"]) for name in names))
+
+
+def _lexicon(tensors: Tensors) -> Lexicon:
+    keys = tensors[_KEYS].astype(np.int64) if _KEYS in tensors else None
+    return Lexicon(_f32(tensors["lexical.idf"]), keys)
 
 
 def _terms(tensors: Tensors) -> Terms:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from services.mapper.alone import add_alone
+from services.mapper.alone import vectors as vectors_of
 from services.mapper.command import add_json, finish, report
 from services.mapper.component import AdapterCard, CalibrationCard, save_component
 from services.mapper.corpus import Corpus, assemble, wanted_texts
@@ -22,7 +24,10 @@ from services.mapper.network import Array
 from services.mapper.settings import MapperSettings
 from services.mapper.taxonomy import Taxonomy, load_taxonomy
 from trimtab.artifacts.manifest import Manifest
-from trimtab.corpus.vectors import VectorSource, add_options
+from trimtab.artifacts.store import ArtifactStore
+from trimtab.bus.connection import connect
+from trimtab.bus.ending import close
+from trimtab.corpus.vectors import add_options
 from trimtab.supervisor.home import Home
 
 EXAMPLES = Path(__file__).parent / "examples"
@@ -69,7 +74,7 @@ def _card(
         namespace=namespace,
         dimension=fitted.adapter.dimension,
         labels=list(fitted.adapter.labels),
-        buckets=recipe.buckets,
+        buckets=len(fitted.adapter.lexicon.idf),
         weights=dict(fitted.adapter.weights),
         training={
             "examples": len(examples),
@@ -83,7 +88,7 @@ def _card(
 
 async def run(options: argparse.Namespace, report: Report) -> tuple[Fitted, Manifest, Path]:
     """Train as the command line says."""
-    taxonomy = load_taxonomy(options.taxonomy)
+    taxonomy = load_taxonomy(taxonomy_file(options.taxonomy))
     examples = training_set(load_examples(options.examples, taxonomy))
     report(f"{taxonomy.reference}: {len(taxonomy.labels)} labels, {len(examples)} examples")
     texts = wanted_texts(taxonomy, examples)
@@ -92,13 +97,36 @@ async def run(options: argparse.Namespace, report: Report) -> tuple[Fitted, Mani
         if 10 * done // of > 10 * (done - 64) // of:
             report(f"{done} of {of} vectors")
 
-    vectors = await VectorSource.from_options(options).vectors(texts, advance)
+    vectors = await vectors_of(options, texts, report, advance)
     out = options.out or Home.find().root / "adapters"
     folder = out / options.name
     fitted, manifest = train(
         *(taxonomy, examples, vectors, options.namespace, options.name, folder, Recipe()), report
     )
+    if options.push:
+        await push(options.nats, folder)
+        report(f"{manifest.reference} is in the deployment's store")
     return fitted, manifest, folder
+
+
+def taxonomy_file(asked: str) -> Path:
+    """Return the file of a taxonomy: a path, or the name of one that was imported into the home."""
+    imported = Home.find().root / "taxonomies" / f"{asked}.yaml"
+    return imported if not Path(asked).exists() and imported.exists() else Path(asked)
+
+
+async def push(nats_url: str, folder: Path) -> None:
+    """Store a component in a deployment, so that its mappers can load it.
+
+    Raises:
+        ArtifactCorrupt: the same reference is stored with other content.
+        BusUnavailable: no NATS answers.
+    """
+    connection = await connect(nats_url, "training")
+    try:
+        await (await ArtifactStore.open(connection)).push(folder)
+    finally:
+        await close(connection)
 
 
 def shape(fitted: Fitted, manifest: Manifest, folder: Path) -> dict[str, Any]:
@@ -141,7 +169,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     shipped = MapperSettings()
     made = argparse.ArgumentParser(prog="python -m services.mapper.train", description=__doc__)
-    made.add_argument("--taxonomy", type=Path, default=shipped.taxonomy, help="YAML file")
+    made.add_argument("--taxonomy", default=str(shipped.taxonomy), help="YAML file, or a name")
     made.add_argument(
         "--examples", type=Path, default=EXAMPLES, help="JSONL file, or a folder of them"
     )
@@ -151,8 +179,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--out", type=Path, help="folder to put it in; default: adapters/ in the home"
     )
+    made.add_argument("--push", action="store_true", help="store it in the deployment at --nats")
     add_json(made)
     add_options(made)
+    add_alone(made)
     return made
 
 

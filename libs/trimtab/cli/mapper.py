@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trimtab.cli import options, steering
+from trimtab.cli import mapper_training, options, steering
 from trimtab.cli.address import nats_url
 from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure, guarded
@@ -19,11 +19,15 @@ from trimtab.contracts.samples import Sample
 from trimtab.control.effective import Controls
 from trimtab.control.store import ControlStore
 
-mapper = typer.Typer(help="The mapper: its mode and its versions.")
+mapper = typer.Typer(help="The mapper: its mode, its versions, and labels of your own.")
 runtime = typer.Typer(help="Mode of the running mappers.")
 versions = typer.Typer(help="What each running mapper has loaded.")
 mapper.add_typer(runtime, name="runtime")
 mapper.add_typer(versions, name="versions")
+mapper.add_typer(mapper_training.taxonomy, name="taxonomy")
+mapper.command("train")(mapper_training.train)
+mapper.command("report")(mapper_training.report)
+mapper.command("predict")(mapper_training.predict)
 
 
 @runtime.command("show-mode")

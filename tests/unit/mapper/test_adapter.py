@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.mapper import lexical
 from services.mapper.adapter import Feature, scores
 from services.mapper.anchors import SHARPNESS, Anchors, similarities
 from services.mapper.calibration import Line
@@ -73,11 +72,11 @@ def test_the_network_is_one_hidden_layer_over_the_vector_and_the_weighted_featur
     assert net is not None
     bags = np.zeros((7, tiny.BUCKETS), dtype=np.float32)
     for row, text in enumerate(texts):
-        places, values = lexical.weighted(text, adapter.idf)
+        places, values = adapter.lexicon.bag(text)
         bags[row, places] = values
     hidden = np.maximum(QUERIES @ net.dense + bags @ net.rows + net.bias, 0)
 
-    found = net.logits(QUERIES, [lexical.weighted(text, adapter.idf) for text in texts])
+    found = net.logits(QUERIES, [adapter.lexicon.bag(text) for text in texts])
 
     assert np.allclose(found, hidden @ net.out + net.out_bias, atol=1e-5)
 
@@ -90,7 +89,7 @@ def test_the_words_of_a_label_are_compared_by_the_cosine_of_their_bags() -> None
     for bucket in range(tiny.BUCKETS):
         for entry in range(terms.starts[bucket], terms.starts[bucket + 1]):
             of_labels[terms.labels[entry], bucket] += terms.values[entry]
-    bags = [lexical.weighted(text, adapter.idf) for text in texts]
+    bags = [adapter.lexicon.bag(text) for text in texts]
 
     found = terms.similarities(bags, 3)
 

@@ -7,6 +7,7 @@ from services.mapper.anchors import Anchors, Terms
 from services.mapper.calibration import IDENTITY
 from services.mapper.corpus import Corpus, Texts
 from services.mapper.heads import Lexical, Linear
+from services.mapper.lexical import Lexicon
 from services.mapper.network import Array, Network
 
 LABELS = ("HARM.SPEECH.Hate", "INTEGRITY.Spam", "OTHER.Unknown")
@@ -27,7 +28,7 @@ def adapter() -> Adapter:
 
     return Adapter(
         labels=LABELS,
-        idf=np.abs(draw(BUCKETS)) + 1,
+        lexicon=Lexicon(np.abs(draw(BUCKETS)) + 1),
         # Column by column, as scikit-learn leaves its weights.
         dense=Linear(np.asfortranarray(draw(3, DIMENSION)), draw(3)),
         words=Lexical(np.asfortranarray(draw(BUCKETS, 3)), draw(3)),

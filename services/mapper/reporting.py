@@ -1,0 +1,198 @@
+"""``python -m services.mapper.reporting FOLDER``: what a component's confidence means, as JSON and as a page.
+
+Asked for by `trimtab mapper report`. Everything in it was measured on held-out examples when the
+component was trained; no text is in it.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from services.mapper.command import add_json, finish
+from services.mapper.component import SHIPPED, CalibrationCard, load_report
+from services.mapper.held import PRECISION, Bin, HeldOut, Point
+from trimtab.artifacts.manifest import ArtifactMissing, read_manifest
+from trimtab.evaluation import chart
+from trimtab.evaluation.page import Section, Table, page
+from trimtab.supervisor.home import Home
+
+
+def find(asked: str, adapters: Path) -> Path:
+    """Return the folder of a component: a path, or a reference in ``adapters`` or among the shipped.
+
+    Raises:
+        ArtifactMissing: there is none.
+    """
+    named = asked if "@" in asked else f"{asked}@1"
+    for folder in (Path(asked), adapters / named, SHIPPED / named):
+        if (folder / "manifest.json").is_file():
+            return folder
+    raise ArtifactMissing(f"component {asked}")
+
+
+def shape(reference: str, card: CalibrationCard, held: HeldOut) -> dict[str, Any]:
+    """Return the report for scripts."""
+    precise = held.precise()
+    return {
+        "component": reference,
+        "calibration": card.kind,
+        "answers": held.answers,
+        "top1": held.top1,
+        "top3": held.top3,
+        "errors": held.errors,
+        "distances": held.distances,
+        "thresholds": {
+            "max_f1": _point(held.best_f1()),
+            "precision_95": _point(precise) if precise is not None else None,
+        },
+        "curve": [_point(point) for point in held.curve],
+        "before": held.before,
+        "after": held.after,
+    }
+
+
+def _point(point: Point) -> dict[str, float]:
+    return {
+        "threshold": point.threshold,
+        "coverage": point.coverage,
+        "precision": point.precision,
+        "recall": point.recall,
+        "f1": round(point.f1, 4),
+    }
+
+
+def lines(told: dict[str, Any]) -> list[str]:
+    """Return it for people."""
+    found = [
+        f"{told['component']}: {told['answers']} held-out answers, {told['top1']:.1%} right, "
+        f"{told['top3']:.1%} among the three best",
+        f"{told['calibration']} calibration: error {told['errors']['raw']:.4f} before, "
+        f"{told['errors'][told['calibration']]:.4f} after",
+    ]
+    names = {"max_f1": "greatest F1", "precision_95": f"{PRECISION:.0%} precision"}
+    for key, name in names.items():
+        at = told["thresholds"][key]
+        found.append(
+            f"{name}: at no threshold"
+            if at is None
+            else f"{name}: threshold {at['threshold']:.2f}, answers {at['coverage']:.1%}, "
+            f"{at['precision']:.1%} of them right, F1 {at['f1']:.3f}"
+        )
+    return found
+
+
+def document(reference: str, card: CalibrationCard, held: HeldOut) -> str:
+    """Return the page."""
+    told = shape(reference, card, held)
+    every = held.curve[::5]
+    places = [f"{point.threshold:.2f}" for point in every]
+    return page(
+        f"Confidence of {reference}",
+        " · ".join(lines(told)),
+        [],
+        [
+            Section(
+                "Thresholds",
+                "What is left of the texts, and how much of it is right, when answers below a "
+                "confidence are left to the rules.",
+                [
+                    chart.lines(
+                        places,
+                        [
+                            chart.Line("coverage", [100 * point.coverage for point in every]),
+                            chart.Line("precision", [100 * point.precision for point in every]),
+                            chart.Line("F1", [100 * point.f1 for point in every]),
+                        ],
+                        [chart.Mark(f"{PRECISION:.0%} precision", 100 * PRECISION)],
+                        "%, by threshold",
+                    ),
+                    _thresholds(told),
+                ],
+            ),
+            Section(
+                "Calibration",
+                "Share of right answers by confidence; a calibrated confidence is that share.",
+                [_reliability(held), _kinds(held, card), _bins(held.after)],
+            ),
+        ],
+    )
+
+
+def _thresholds(told: dict[str, Any]) -> str:
+    head = ("threshold for", "threshold", "coverage", "precision", "recall", "F1")
+    rows = []
+    for name, at in told["thresholds"].items():
+        numbers = [at[key] for key in head[1:5]] + [at["f1"]] if at is not None else ["-"] * 5
+        rows.append([name, *(f"{n:.3f}" if isinstance(n, float) else n for n in numbers)])
+    return Table(head, rows).html()
+
+
+def _reliability(held: HeldOut) -> str:
+    places = [f"{place / 10 + 0.05:.2f}" for place in range(len(held.after))]
+    ideal = [100 * float(place) for place in places]
+    curves = [chart.Line("ideal", ideal)]
+    for name, told in (("before", held.before), ("after", held.after)):
+        shares = [
+            each.right if each.answers else float(place)
+            for each, place in zip(told, places, strict=True)
+        ]
+        curves.append(chart.Line(name, [100 * share for share in shares]))
+    return chart.lines(places, curves, [], "% right, by confidence")
+
+
+def _kinds(held: HeldOut, card: CalibrationCard) -> str:
+    rows = [
+        [
+            f"{name} (taken)" if name == card.kind else name,
+            f"{error:.4f}",
+            f"{held.distances[name]:.4f}",
+        ]
+        for name, error in held.errors.items()
+    ]
+    return Table(("calibration", "expected error", "Brier score"), rows).html()
+
+
+def _bins(after: Sequence[Bin]) -> str:
+    rows = [
+        [
+            f"{place / 10:.1f} - {place / 10 + 0.1:.1f}",
+            str(b.answers),
+            f"{b.confidence:.3f}",
+            f"{b.right:.3f}",
+        ]
+        for place, b in enumerate(after)
+    ]
+    return Table(("confidence", "answers", "mean confidence", "right"), rows).html()
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    made = argparse.ArgumentParser(prog="python -m services.mapper.reporting", description=__doc__)
+    made.add_argument("component", help="folder, or name@version in the home or among the shipped")
+    made.add_argument("--page", type=Path, help="HTML file to write")
+    add_json(made)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 1 with one line on stderr when it cannot be done."""
+    given = parser().parse_args(argv)
+
+    def work() -> tuple[Any, list[str]]:
+        folder = find(given.component, Home.find().root / "adapters")
+        card, held = load_report(folder)
+        reference = read_manifest(folder).reference
+        told = shape(reference, card, held)
+        if given.page is None:
+            return told, lines(told)
+        given.page.parent.mkdir(parents=True, exist_ok=True)
+        given.page.write_text(document(reference, card, held), encoding="utf-8")
+        return {**told, "page": str(given.page)}, [*lines(told), f"wrote {given.page}"]
+
+    return finish(work, as_json=given.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

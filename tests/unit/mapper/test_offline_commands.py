@@ -1,0 +1,175 @@
+"""Train, report and predict on a taxonomy and examples of a user's own, with vectors from a file."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.mapper import fit as fitting
+from services.mapper import predict, reporting, train
+from services.mapper.component import load_component
+from services.mapper.corpus import wanted_texts
+from services.mapper.descent import Training
+from services.mapper.examples import load_examples, training_set
+from services.mapper.taxonomy import load_taxonomy
+from tests.unit.mapper import tiny
+from trimtab.corpus.vectors import Space, write_vectors
+
+pytest.importorskip("sklearn", reason="training needs the extra trimtab[train]")
+
+SPACE = Space("single_vector.minilm.384.v1", "minilm-int8@1")
+PETS = """\
+name: pets
+version: "1"
+families:
+  PET:
+    description: Pets.
+    labels:
+      PET.Cat: {description: A cat that purrs., aliases: [kitten]}
+      PET.Dog: {description: A dog that barks., aliases: [puppy]}
+  OTHER:
+    description: The rest.
+    labels:
+      OTHER.Unknown: {description: Neither of them., vague: true}
+"""
+SAID = {"PET.Cat": "the {} cat purrs softly", "PET.Dog": "the {} dog barks loudly"}
+COLOURS = ("red", "black", "white", "old", "young", "wet", "fat", "thin")
+
+
+def vectors_of(texts: Sequence[str]) -> np.ndarray:
+    """Vectors in which cats and dogs lie apart; the rest is noise that depends on the text alone."""
+    rows = []
+    for text in texts:
+        noise = np.random.default_rng(len(text) + sum(map(ord, text))).standard_normal(8)
+        aim = np.eye(8)[0 if "cat" in text else 1 if "dog" in text else 2]
+        rows.append(aim + 0.1 * noise)
+    return tiny.unit(np.array(rows, dtype=np.float32))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with a taxonomy, examples and the vectors of both."""
+    monkeypatch.setenv("TRIMTAB_HOME", str(tmp_path))
+    small = fitting.Recipe(Training(hidden=16, epochs=20, batch=8), buckets=64, folds=2)
+    monkeypatch.setattr(train, "Recipe", lambda: small)
+    (tmp_path / "taxonomies").mkdir()
+    (tmp_path / "taxonomies" / "pets.yaml").write_text(PETS)
+    rows = [
+        {"id": f"{label}-{n}", "text": text.format(colour), "label": label, "group": colour}
+        for label, text in SAID.items()
+        for n, colour in enumerate(COLOURS)
+    ]
+    (tmp_path / "said.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    taxonomy = load_taxonomy(tmp_path / "taxonomies" / "pets.yaml")
+    texts = wanted_texts(taxonomy, training_set(load_examples(tmp_path / "said.jsonl", taxonomy)))
+    write_vectors(tmp_path / "taught.safetensors", vectors_of(texts), texts, SPACE)
+    return tmp_path
+
+
+def trained(folder: Path, *more: str) -> int:
+    words = ["--taxonomy", "pets", "--examples", str(folder / "said.jsonl"), "--name", "pets"]
+    return train.main([*words, "--vectors", str(folder / "taught.safetensors"), *more])
+
+
+def test_a_users_own_labels_are_trained_into_the_home_and_reported(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert trained(folder, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+
+    assert told["component"] == "pets@1"
+    assert told["held_out"] == 16
+    assert told["top1"] > 0.8
+    assert load_component(Path(told["folder"])).content_hash == told["hash"]
+
+    assert reporting.main(["pets@1", "--page", str(folder / "pets.html"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["calibration"] == told["calibration"]
+    assert report["errors"]["raw"] == told["error_before"]
+    assert len(report["curve"]) == 101
+    page = (folder / "pets.html").read_text()
+    assert page.count("<svg") == 2
+    assert "Confidence of pets@1" in page
+    assert not any(colour in page for colour in ("purrs", "barks"))
+
+
+def test_a_file_of_texts_is_answered_line_by_line_best_label_first(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert trained(folder) == 0
+    texts = ["the grey cat purrs", "the grey dog barks"]
+    asked = folder / "asked.jsonl"
+    asked.write_text("\n".join(json.dumps({"id": t[-5:], "text": t, "label": "x"}) for t in texts))
+    write_vectors(folder / "asked.safetensors", vectors_of(texts), texts, SPACE)
+    words = [str(asked), "--adapter", "pets", "--vectors", str(folder / "asked.safetensors")]
+    capsys.readouterr()
+
+    assert predict.main([*words, "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    assert [row["taxonomy"][0] for row in rows] == ["PET.Cat", "PET.Dog"]
+    assert [row["id"] for row in rows] == ["purrs", "barks"]
+    assert all(row["decided_by"] == "model" and 0 <= row["confidence"] <= 1 for row in rows)
+
+    assert predict.main([*words, "--json", "--threshold", "1"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {tuple(row["taxonomy"]) for row in rows if row["confidence"] < 1} <= {("OTHER.Unknown",)}
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "holds no row"),
+        ("{", "line 1: is not JSON"),
+        ('{"id": "1"}', "line 1: id and text must be"),
+        ("[1]", "line 1: id and text must be"),
+    ],
+)
+def test_a_file_that_cannot_be_answered_is_refused_with_its_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], content: str, problem: str
+) -> None:
+    (folder / "asked.jsonl").write_text(content)
+
+    assert predict.main([str(folder / "asked.jsonl"), "--adapter", "pets"]) == 1
+    assert problem in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"--taxonomy": "birds"}, "cannot be read"),
+        ({"--examples": "nowhere.jsonl"}, "holds no examples"),
+        ({"--vectors": "nowhere.safetensors"}, "cannot be read"),
+    ],
+)
+def test_training_says_in_one_line_what_is_missing(
+    folder: Path, capsys: pytest.CaptureFixture[str], change: dict[str, str], problem: str
+) -> None:
+    given = {
+        "--taxonomy": "pets",
+        "--examples": str(folder / "said.jsonl"),
+        "--name": "pets",
+        "--vectors": str(folder / "taught.safetensors"),
+    } | change
+
+    assert train.main([word for pair in given.items() for word in pair]) == 1
+    assert f"error: {''}" in (said := capsys.readouterr().err)
+    assert problem in said
+
+
+def test_a_component_that_was_trained_before_reports_were_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert reporting.main(["safety-head@1", "--json"]) == 1
+    assert "before reports" in json.loads(capsys.readouterr().out)["error"]["problem"]
+
+
+@pytest.mark.parametrize("name", ["Pets", "pets@", "@1", "../pets@1", "pets@1@2"])
+def test_a_name_that_is_no_reference_is_refused(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        train.main(["--name", name])
+    assert "--name" in capsys.readouterr().err
