@@ -47,6 +47,7 @@ SPEED = (
 LONG = (
     Run("retriever_overhead", ("--passages", "1000000"), "retriever_overhead_1m"),
     Run("lexical_engines", ("--long",)),
+    Run("faiss_limits"),
     Run("encoder_quality"),
     Run("retrieval_quality"),
     Run("rerank_lift"),

@@ -72,6 +72,11 @@ class Compared:
         return paired_difference(after, before, self.windows.articles)
 
 
+def baselines() -> dict[str, Predict]:
+    """Return the two ways that need no training."""
+    return {LAST_VEC: lambda window: window[-1], "mean": Mean().vector}
+
+
 def models(passages: Passages, *, quick: bool) -> dict[str, Predict]:
     """Return every model: trained as the runbook says, and for longer."""
     if quick:
@@ -213,9 +218,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = passages.windows("test")
     step = max(1, -(-len(found.rows) // given.requests))
     windows = Windows(found.rows[::step], found.articles[::step])
-    ways: dict[str, Predict] = {LAST_VEC: lambda window: window[-1], "mean": Mean().vector}
-    ways |= models(passages, quick=given.quick)
-    compared = compare(passages, windows, ways)
+    compared = compare(passages, windows, baselines() | models(passages, quick=given.quick))
     size = f"{len(windows.rows)} windows of {len(set(windows.articles))} articles"
     print(f"\n### opsdocs: {size}, held out, {len(passages.places)} passages searched\n")
     print(table(compared))

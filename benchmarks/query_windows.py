@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.rerank_data import DATA, DataMissing
-from benchmarks.rerank_pools import Encoder
+from benchmarks.rerank_texts import Encoder
 from services.retriever.querymodel import WINDOW, Vectors
 from services.retriever.querymodel_windows import Part, Place, Windows, windows_of
 

@@ -8,10 +8,10 @@ the passage; split by article. ``stdlib``: the same on the shipped corpus, for t
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from trimtab.contracts.documents import Document
 from trimtab.corpus import stdlib
@@ -22,6 +22,11 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 TRAIN_QUERIES = 4000
 TEST_QUERIES = 4000
 """At most, per collection."""
+
+Split = Literal["train", "test"]
+
+MIXED = "mixed"
+"""Name of the tasks as one."""
 
 _TEST_SHARE = 0.35
 _LEAST_SENTENCES = 3
@@ -63,6 +68,24 @@ class Task:
     """Queries of training clusters."""
     test: list[Query]
     """Queries of clusters that training never sees."""
+    parts: tuple["Task", ...] = ()
+    """Tasks that this one is made of, in the order of its documents and queries; none for one by itself."""
+
+
+def mixed(learnt: Sequence[Task]) -> Task:
+    """Return the tasks as one: every query searches the documents of them all, as in one big collection."""
+    return Task(
+        MIXED,
+        [document for task in learnt for document in task.documents],
+        [query for task in learnt for query in task.train],
+        [query for task in learnt for query in task.test],
+        tuple(learnt),
+    )
+
+
+def asked_of(task: Task, split: Split) -> list[Query]:
+    """Return the queries of one split."""
+    return task.train if split == "train" else task.test
 
 
 def tasks(data: Path = DATA) -> list[Task]:

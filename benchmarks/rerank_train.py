@@ -1,7 +1,7 @@
 """Trains the shipped rerankers: ``python -m benchmarks.rerank_train``.
 
 Reads ``../shared/data``, lets the shipped encoder and retriever find the candidates of the training
-queries, and writes ``services/reranker/components``. A few minutes on one core, most of it encoding;
+queries, each collection by itself and both as one, and writes ``services/reranker/components``. A few minutes on one core, most of it encoding;
 encoded texts are kept, so the next run is shorter. The same machine and code give the same bytes.
 """
 
@@ -13,21 +13,56 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.rerank_data import DataMissing, Task, tasks
-from benchmarks.rerank_pools import POOL, Encoder, Pool, pools, serving_plan
+from benchmarks.rerank_data import DataMissing, Task, mixed, tasks
+from benchmarks.rerank_pools import POOL, Pool, pools, serving_plan
+from benchmarks.rerank_texts import Encoder
 from services.reranker import component
+from services.reranker.calibration import calibration_error
 from services.reranker.candidates import Candidates, from_signals
+from services.reranker.descent import Schedule
 from services.reranker.examples import Examples
-from services.reranker.features import FEATURE_SETS, FeatureSetName, matrix, maxsim
+from services.reranker.features import (
+    FEATURE_SETS,
+    Feature,
+    FeatureSetName,
+    matrix,
+    maxsim,
+    session,
+)
+from services.reranker.model import relevance
+from services.reranker.residual import train_beside
 from services.reranker.train import Recipe, Trained, train
 
-COMPONENTS: dict[str, FeatureSetName] = {"mlp-runbook4@1": "runbook4", "mlp-full@1": "full"}
+COMPONENTS: dict[str, FeatureSetName] = {
+    "mlp-runbook4@2": "runbook4",
+    "mlp-full@2": "full",
+    "mlp-session@1": "session",
+}
 """What is trained, and on which features."""
+
+EARLIER = ("mlp-runbook4@1", "mlp-full@1")
+"""Shipped for the releases that name them; trained on each collection by itself, scores from each logit by itself."""
+
+DEFAULT = "mlp-full@2"
+"""The shipped release's."""
+
+_BESIDE = Recipe(hidden=16, schedule=Schedule(epochs=30, biased=False))
+_ASTRAY_EVERY = 3
+
+Figures = dict[str, float | int | str]
+"""For the model card."""
 
 
 def examples_of(found: Sequence[Pool], feature_set: FeatureSetName) -> Examples:
-    """Return the pools as features and labels; where MaxSim is a feature, each query with and without."""
-    cases = list(_cases(found, feature_set))
+    """Return the pools as features and labels, each query in every case that its features can meet.
+
+    Every third query also meets a session about something else.
+    """
+    cases = [
+        (pool, each)
+        for number, pool in enumerate(found)
+        for each in cases_of(pool, feature_set, astray=number % _ASTRAY_EVERY == 0)
+    ]
     features = np.zeros((len(cases), POOL, len(FEATURE_SETS[feature_set])), dtype=np.float32)
     relevant = np.zeros(features.shape[:2], dtype=np.bool_)
     present = np.zeros_like(relevant)
@@ -40,34 +75,88 @@ def examples_of(found: Sequence[Pool], feature_set: FeatureSetName) -> Examples:
     return Examples(features, relevant, present, clusters.astype(np.int64))
 
 
-def fit(found: Sequence[Pool], feature_set: FeatureSetName) -> Trained:
-    """Train one network on candidates of training queries."""
-    return train(examples_of(found, feature_set), Recipe())
+def cases_of(pool: Pool, feature_set: FeatureSetName, *, astray: bool) -> Iterator[Candidates]:
+    """Yield a query's candidates as a worker may get them.
+
+    With MaxSim and without it, with the caller's session and without any; ``astray`` also with one about
+    something else. What a feature set does not look at is not varied.
+    """
+    found = replace(from_signals(pool.signals), session=None)
+    late = [found, replace(found, maxsim=None)] if _uses(maxsim, feature_set) else [found]
+    yield from late
+    if not _uses(session, feature_set):
+        return
+    if pool.signals.session is not None:
+        own = pool.signals.session.array()[0]
+        yield from (replace(each, session=own) for each in late)
+    if astray and pool.foreign is not None:
+        yield replace(found, session=pool.foreign.array()[0])
 
 
-def _cases(found: Sequence[Pool], feature_set: FeatureSetName) -> Iterator[tuple[Pool, Candidates]]:
-    for pool in found:
-        candidates = from_signals(pool.signals)
-        yield pool, candidates
-        if maxsim in FEATURE_SETS[feature_set]:
-            yield pool, replace(candidates, maxsim=None)
-
-
-def _write(out: Path, found: Sequence[Pool], learnt: Sequence[Task], encoder: Encoder) -> None:
-    plan = serving_plan()
+def fit(found: Sequence[Pool]) -> dict[str, Trained]:
+    """Train every component on candidates of training queries; the one with sessions beside the default."""
+    made = {
+        reference: train(examples_of(found, feature_set), Recipe())
+        for reference, feature_set in COMPONENTS.items()
+        if not _uses(session, feature_set)
+    }
     for reference, feature_set in COMPONENTS.items():
-        trained = fit(found, feature_set)
-        training: dict[str, float | int | str] = {
+        if _uses(session, feature_set):
+            made[reference] = train_beside(made[DEFAULT], examples_of(found, feature_set), _BESIDE)
+    return made
+
+
+def calibration(trained: Trained, held_out: Sequence[Pool], feature_set: FeatureSetName) -> Figures:
+    """Return how far the scores are from probabilities on queries of clusters that training never saw.
+
+    Of all candidates, nearly all of which are far from right, and of the one put first; before and
+    after the calibration.
+    """
+    examples = examples_of(held_out, feature_set)
+    logits = np.where(examples.present, trained.network.logits(examples.features), -np.inf)
+    ways = {"before": relevance(logits), "after": trained.calibration.relevance(logits)}
+    figures: Figures = {"held_out": len(held_out)}
+    rows = np.arange(len(logits)), logits.argmax(axis=1)
+    for when, scores in ways.items():
+        every = scores[examples.present], examples.relevant[examples.present]
+        figures[f"ece_all_{when}"] = round(calibration_error(*every), 4)
+        first = calibration_error(scores[rows], examples.relevant[rows])
+        figures[f"ece_first_{when}"] = round(first, 4)
+    return figures
+
+
+def _uses(feature: Feature, feature_set: FeatureSetName) -> bool:
+    return feature in FEATURE_SETS[feature_set]
+
+
+def _write(
+    out: Path,
+    found: Sequence[Pool],
+    held_out: Sequence[Pool],
+    learnt: Sequence[Task],
+    encoder: Encoder,
+) -> None:
+    plan = serving_plan()
+    made = fit(found)
+    for reference, feature_set in COMPONENTS.items():
+        trained = made[reference]
+        training: Figures = {
             **trained.figures,
+            **calibration(trained, held_out, feature_set),
             "command": "python -m benchmarks.rerank_train",
-            "data": ", ".join(f"{task.name} {len(task.train)}" for task in learnt),
+            "data": ", ".join(f"{task.name} {len(task.train)}" for task in learnt) + ", and mixed",
             "encoder": encoder.component,
             "retriever": plan.component,
         }
         manifest = component.save_component(
-            out / reference, reference, feature_set, trained.network, training
+            out / reference,
+            reference,
+            feature_set,
+            trained.network,
+            training,
+            trained.calibration,
         )
-        print(f"{reference}  {manifest.hash[:12]}  {trained.figures}")
+        print(f"{reference}  {manifest.hash[:12]}  {training}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,8 +170,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(missing, file=sys.stderr)
         return 2
     encoder, plan = Encoder(), serving_plan()
-    found = [pool for task in learnt for pool in pools(task, "train", encoder, plan.plan)]
-    _write(out, found, learnt, encoder)
+    # Each by itself and all in one collection: alone, the network learnt what one kind of text looks like.
+    searched = [*learnt, mixed(learnt)]
+    found = [pool for task in searched for pool in pools(task, "train", encoder, plan.plan)]
+    held_out = [pool for task in learnt for pool in pools(task, "test", encoder, plan.plan)]
+    _write(out, found, held_out, learnt, encoder)
     return 0
 
 

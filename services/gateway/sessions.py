@@ -73,11 +73,11 @@ class Sessions:
         vectors = [vector for vector in session.vectors if len(vector) == dimension]
         if not vectors:
             return None
-        mean = np.mean(vectors, axis=0, dtype=np.float64)
+        mean: NDArray[np.float64] = np.stack(vectors).astype(np.float64).mean(axis=0)
         length = np.linalg.norm(mean)
         if length < 1e-6:  # queries that cancel each other out point nowhere
             return None
-        return Matrix.of((mean / length).astype(np.float32)[np.newaxis])
+        return Matrix.of((mean / length).astype(np.float32).reshape(1, -1))
 
     def _forget(self, now: float) -> None:
         while self._sessions:

@@ -1,7 +1,10 @@
-"""Scores made probabilities: logistic regression of the labels on one number (Platt, 1999), and how far off.
+"""Logits made probabilities: logistic regression of the labels on each candidate's lead (Platt, 1999). Pure numpy.
 
-Pure numpy.
+A network that is trained on lists says who is ahead, not how good anybody is: its logits have no level that two
+queries share. What they share is the lead, the log odds that a candidate is the right one among its own list.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +16,64 @@ _RIDGE = 1e-3
 BINS = 15
 """Of equal width, as in Guo et al. (ICML 2017)."""
 
+_LEAST_REST = 1e-12
+_NONES = (-30.0, -6.0, -4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0)
+"""Tried for ``Curve.none``, relative to the median mass of a list."""
+
 Vector = NDArray[np.float64]
 
 
-def calibrate(logits: NDArray[np.float32], labels: NDArray[np.bool_]) -> tuple[float, float]:
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """``relevance = logistic(slope * lead + offset)``; the order within a list stays that of the logits."""
+
+    slope: float
+    """> 0."""
+    offset: float
+    """Of the logit."""
+    none: float
+    """Logit of the right answer's being none of the list; a single candidate is compared with it alone."""
+
+    def relevance(self, logits: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return (..., n) probabilities of (..., n) logits of whole lists; 0 for a logit of minus infinity."""
+        scores = self.slope * leads(logits, self.none) + self.offset
+        return (0.5 * (np.tanh(0.5 * scores) + 1.0)).astype(np.float32)
+
+
+def leads(logits: NDArray[np.floating], none: float) -> Vector:
+    """Return ``l_i - log(e^none + sum of e^l_j over j != i)`` for every candidate of (..., n) lists."""
+    values = logits.astype(np.float64)
+    top = np.maximum(values.max(axis=-1, keepdims=True), none)
+    mass = np.exp(values - top).sum(axis=-1, keepdims=True) + np.exp(none - top)
+    total = top + np.log(mass)
+    rest = np.maximum(1.0 - np.exp(values - total), _LEAST_REST)
+    lead: Vector = values - total - np.log(rest)
+    return lead
+
+
+def fit(
+    logits: NDArray[np.floating], relevant: NDArray[np.bool_], present: NDArray[np.bool_]
+) -> Curve:
+    """Return the curve under which the labels of (q, n) lists are likeliest; absent candidates are left out."""
+    masked = np.where(present, logits, -np.inf)
+    middle = float(np.median(np.logaddexp.reduce(masked.astype(np.float64), axis=1)))
+    labels = relevant[present]
+    tried = [_fitted(masked, present, labels, middle + none) for none in _NONES]
+    return min(tried, key=lambda each: each[0])[1]
+
+
+def _fitted(
+    masked: Vector, present: NDArray[np.bool_], labels: NDArray[np.bool_], none: float
+) -> tuple[float, Curve]:
+    """Return the cost of the best curve with one ``none``, and the curve."""
+    lead = leads(masked, none)[present]
+    slope, offset = calibrate(lead, labels)
+    z = slope * lead + offset
+    cost = float((np.logaddexp(0.0, z) - labels * z).sum())
+    return cost, Curve(slope, offset, none)
+
+
+def calibrate(logits: NDArray[np.floating], labels: NDArray[np.bool_]) -> tuple[float, float]:
     """Return slope and offset that make ``logistic(slope * logit + offset)`` a probability.
 
     Newton's method on (n,) logits and labels. The slope is negative when the labels fall with the

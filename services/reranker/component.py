@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from services.reranker.calibration import Curve
 from services.reranker.features import FeatureSetName, maxsim, names, session
-from services.reranker.model import Mlp
+from services.reranker.model import Mlp, relevance
 from trimtab.artifacts.manifest import (
     ArtifactCorrupt,
     Manifest,
@@ -47,6 +48,8 @@ class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Hidden units."""
     training: dict[str, float | int | str]
     """What it was trained on and how it went."""
+    calibration: Curve | None = None
+    """Makes relevance of its logits; None takes each logit for itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,11 @@ class Component:
     """What it expects."""
     network: Mlp
     """Its weights."""
+
+    def relevance(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (n,) relevance 0..1 of the (n,) logits of one query's candidates."""
+        curve = self.card.calibration
+        return relevance(logits) if curve is None else curve.relevance(logits)
 
     @property
     def wants_maxsim(self) -> bool:
@@ -98,6 +106,7 @@ def save_component(
     feature_set: FeatureSetName,
     network: Mlp,
     training: dict[str, float | int | str],
+    calibration: Curve | None = None,
 ) -> Manifest:
     """Write the files and the manifest of a component; the same bytes for the same numbers."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,6 +117,7 @@ def save_component(
         scales=network.scales.tolist(),
         hidden=len(network.w2),
         training=training,
+        calibration=calibration,
     )
     encoded = msgspec.json.format(msgspec.json.encode(card, order="deterministic"), indent=2)
     (folder / CARD).write_bytes(encoded + b"\n")

@@ -26,7 +26,7 @@ class Mlp:
     w2: Array
     """(h,)."""
     b2: Array
-    """() offset that calibrates the relevance; it changes no order."""
+    """() offset; it changes no order."""
 
     def logits(self, features: Array) -> Array:
         """Return (...,) logits of (..., f) features; greater is more relevant."""

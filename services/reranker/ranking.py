@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from services.reranker.candidates import from_signals
 from services.reranker.component import Component
 from services.reranker.features import matrix
-from services.reranker.model import relevance
 from trimtab.contracts.rerank import FeatureValues, RerankReply
 from trimtab.contracts.retrieve import Signals
 from trimtab.contracts.tensor import Matrix
@@ -54,7 +53,7 @@ def rank(signals: Signals, component: Component, features_of: int = 0) -> Ranked
     }
     reply = RerankReply(
         order=after.tolist(),
-        scores=relevance(logits).tolist(),
+        scores=component.relevance(logits).tolist(),
         moved=int(np.count_nonzero(after != before)),
         first_changed=first_changed,
         features=_told(values, after[:features_of], component) if features_of else None,

@@ -49,15 +49,14 @@ def train_beside(first: Trained, examples: Examples, recipe: Recipe) -> Trained:
         "seed": recipe.seed,
         "validation_loss": round(float(np.mean(losses)), 4),
     }
-    return Trained(
-        _beside(first.network, members, scales), _beside(first.raw, members, scales), figures
-    )
+    return Trained(_beside(first.network, members, scales), first.calibration, figures)
 
 
 def _scales(examples: Examples, known: int) -> Array:
     """Return the root mean square of each new feature: 0 stays 0, so no mean is taken off."""
     rows = examples.features[..., known:][examples.present].astype(np.float64)
-    return np.maximum(np.sqrt((rows**2).mean(axis=0)), 1e-6).astype(np.float32)
+    scales: Array = np.maximum(np.sqrt((rows**2).mean(axis=0)), 1e-6).astype(np.float32)
+    return scales
 
 
 def _beside(first: Mlp, members: list[Parameters], scales: Array) -> Mlp:

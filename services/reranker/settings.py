@@ -17,7 +17,7 @@ class RerankerSettings(WorkerSettings):
 
     model_config = SettingsConfigDict(env_prefix="RERANKER_")
 
-    components: list[Reference] = Field(default=["mlp-full@1"], min_length=1, max_length=32)
+    components: list[Reference] = Field(default=["mlp-full@2"], min_length=1, max_length=32)
     """Components to serve side by side, as a JSON list of ``name@version``."""
     shipped: Path = SHIPPED
     """Folder of components that are taken when the object store has none of that name."""

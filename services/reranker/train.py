@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from services.reranker.calibration import calibrate
+from services.reranker.calibration import Curve, fit
 from services.reranker.descent import (
     Parameters,
     Schedule,
@@ -53,9 +53,9 @@ class Trained:
     """Weights and how it went."""
 
     network: Mlp
-    """Ready to serve; its relevance is calibrated."""
-    raw: Mlp
-    """The same before calibration: the same order but for the members' weights, and scores that mean nothing."""
+    """Ready to serve."""
+    calibration: Curve
+    """Makes relevance of its logits."""
     figures: dict[str, float | int | str]
     """For the model card."""
 
@@ -63,10 +63,11 @@ class Trained:
 @dataclass(frozen=True, slots=True)
 class _Member:
     parameters: Parameters
-    raw: Parameters
-    offset: float
     epoch: int
     loss: float
+    holding: Examples
+    logits: Array
+    """Of the examples that it held out."""
 
 
 def train(examples: Examples, recipe: Recipe) -> Trained:
@@ -88,8 +89,7 @@ def train(examples: Examples, recipe: Recipe) -> Trained:
         "best_epochs": " ".join(str(member.epoch) for member in members),
         "validation_loss": round(float(np.mean([member.loss for member in members])), 4),
     }
-    raw = [replace(member, parameters=member.raw, offset=0.0) for member in members]
-    return Trained(_average(means, scales, members), _average(means, scales, raw), figures)
+    return Trained(_average(means, scales, members), _calibration(members), figures)
 
 
 def _member(standard: Examples, recipe: Recipe, seed: int) -> _Member:
@@ -98,14 +98,24 @@ def _member(standard: Examples, recipe: Recipe, seed: int) -> _Member:
     taught, checked = answerable(fitting), answerable(holding)
     best, epoch, loss = descend(taught, checked, recipe, rng)
     logits, _ = forward(best, holding.features)
-    slope, offset = calibrate(logits[holding.present], holding.relevant[holding.present])
-    if not slope > 0.0:
+    return _Member(best, epoch, loss, holding, logits)
+
+
+def _calibration(members: Sequence[_Member]) -> Curve:
+    """Return the curve of what the members said of examples that they had not seen."""
+    held = [member.holding for member in members]
+    curve = fit(
+        np.concatenate([member.logits for member in members]),
+        np.concatenate([each.relevant for each in held]),
+        np.concatenate([each.present for each in held]),
+    )
+    if not curve.slope > 0.0:
         raise Untrainable("the features do not tell relevant candidates from others")
-    return _Member(replace(best, w2=best.w2 * np.float32(slope)), best, offset, epoch, loss)
+    return curve
 
 
 def _average(means: Array, scales: Array, members: Sequence[_Member]) -> Mlp:
-    """Return the network whose logit is the mean of the members' calibrated logits."""
+    """Return the network whose logit is the mean of the members' logits."""
     parts = [member.parameters for member in members]
     return Mlp(
         means=means,
@@ -113,7 +123,7 @@ def _average(means: Array, scales: Array, members: Sequence[_Member]) -> Mlp:
         w1=np.concatenate([part.w1 for part in parts], axis=1),
         b1=np.concatenate([part.b1 for part in parts]),
         w2=(np.concatenate([part.w2 for part in parts]) / len(parts)).astype(np.float32),
-        b2=np.array(np.mean([member.offset for member in members]), dtype=np.float32),
+        b2=np.array(0.0, dtype=np.float32),
     )
 
 

@@ -38,7 +38,7 @@ GOOD: dict[str, Message] = {
     subjects.encode("minilm-int8@1"): ENCODE,
     subjects.retrieve("hybrid@1"): RETRIEVE,
     subjects.score("hybrid@1"): SCORE,
-    subjects.rerank("mlp-full@1"): RERANK,
+    subjects.rerank("mlp-full@2"): RERANK,
     subjects.mapping("safety-head@1"): MAP,
     subjects.SEARCH: SearchRequest(text="a text"),
     subjects.MAP_OUTPUT: MapCall(output="hate"),
@@ -74,7 +74,7 @@ def meaningless() -> Iterator[Wrong]:
     change = msgspec.structs.replace
     encoder, retriever = subjects.encode("minilm-int8@1"), subjects.retrieve("hybrid@1")
     scorer, mapper = subjects.score("hybrid@1"), subjects.mapping("safety-head@1")
-    reranker = subjects.rerank("mlp-full@1")
+    reranker = subjects.rerank("mlp-full@2")
     many = TokenVectors(matrix=Matrix.of(np.ones((2, 128), dtype=np.int8)), counts=[1, 5])
 
     yield Wrong(encoder, change(ENCODE, namespace="who.knows.v9"), 404, "UnknownNamespace")

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.integration
 RELEASE = {
     "encode": "minilm-int8@1",
     "retrieve": "hybrid@1",
-    "rerank": "mlp-full@1",
+    "rerank": "mlp-full@2",
     "map": "safety-head@1",
 }
 

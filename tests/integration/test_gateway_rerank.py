@@ -35,7 +35,7 @@ async def test_every_document_comes_back_best_first_with_a_relevance(
     ranked = answer.json()
     scores = [result["relevance_score"] for result in ranked["results"]]
     assert set(ranked) == {"id", "model", "results", "degraded"}
-    assert (ranked["id"], ranked["model"], ranked["degraded"]) == ("rerank-1", "mlp-full@1", [])
+    assert (ranked["id"], ranked["model"], ranked["degraded"]) == ("rerank-1", "mlp-full@2", [])
     assert [result["index"] for result in ranked["results"]][:2] == [1, 3]
     assert sorted(result["index"] for result in ranked["results"]) == [0, 1, 2, 3]
     assert scores == sorted(scores, reverse=True)

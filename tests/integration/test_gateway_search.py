@@ -23,7 +23,7 @@ async def test_a_search_answers_with_the_documented_json(http: httpx.AsyncClient
     assert found["versions"] | {"index": ""} == {
         "encode": "minilm-int8@1",
         "retrieve": "hybrid@1",
-        "rerank": "mlp-full@1",
+        "rerank": "mlp-full@2",
         "index": "",
     }
     assert found["versions"]["index"].startswith("stdlib@")

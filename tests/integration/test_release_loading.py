@@ -40,7 +40,7 @@ pytestmark = pytest.mark.integration
 VECTORS = clustered(np.random.default_rng(3), 240, 12)
 
 
-def release(name: str, rerank: str = "mlp-full@1", retrieve: str = "hybrid@1") -> Release:
+def release(name: str, rerank: str = "mlp-full@2", retrieve: str = "hybrid@1") -> Release:
     return Release(
         name=name,
         encode="minilm-int8@1",
@@ -74,7 +74,7 @@ async def test_a_created_release_is_loaded_beside_the_one_that_serves(
         made = await steer(client, CreateReleaseCommand(release=release("next", "mlp-runbook4@1")))
         await obeys(reranker, made.revision)
 
-    assert set(reranker.identity.components) == {"mlp-full@1", "mlp-runbook4@1"}
+    assert set(reranker.identity.components) == {"mlp-full@2", "mlp-runbook4@1"}
 
 
 async def test_once_all_obey_the_controller_knows_what_they_loaded(
@@ -95,7 +95,7 @@ async def test_once_all_obey_the_controller_knows_what_they_loaded(
 
     assert status.revision >= made.revision
     (reranker,) = (worker for worker in status.workers if worker.service == "reranker")
-    assert set(reranker.components) == {"mlp-full@1", "mlp-runbook4@1"}
+    assert set(reranker.components) == {"mlp-full@2", "mlp-runbook4@1"}
 
 
 async def test_a_controller_that_starts_knows_at_once_who_is_there(
@@ -116,7 +116,7 @@ async def test_a_controller_that_starts_knows_at_once_who_is_there(
             workers = (await Client(connection).status()).workers
             known = {worker.instance: set(worker.components) for worker in workers}
 
-    assert known["r-0"] == {"mlp-full@1"}
+    assert known["r-0"] == {"mlp-full@2"}
 
 
 async def test_an_index_of_another_version_is_built_beside_the_one_that_serves_while_passages_arrive(
@@ -183,4 +183,4 @@ async def test_a_release_whose_component_nobody_has_is_refused_as_a_canary_and_h
 
     assert good.revision < forced.revision
     assert any("ghost@9" in line for line in status.convergence.lagging)
-    assert set(reranker.identity.components) == {"mlp-full@1"}
+    assert set(reranker.identity.components) == {"mlp-full@2"}

@@ -32,7 +32,7 @@ from trimtab.worker.service import Worker
 
 pytestmark = pytest.mark.integration
 
-FULL, RUNBOOK4 = "mlp-full@1", "mlp-runbook4@1"
+FULL, RUNBOOK4 = "mlp-full@2", "mlp-runbook4@1"
 
 
 def worker(server: LocalServer, home: Path, *components: str, shipped: Path = SHIPPED) -> Worker:

@@ -96,7 +96,7 @@ def test_the_reranker_is_judged_on_the_very_same_candidates(
     hard = measured(*words, "--min-delta-r5", "100")
 
     found = said.json
-    assert found["component"] == "mlp-full@1"
+    assert found["component"] == "mlp-full@2"
     assert 0 < found["first_changed"] < 1
     assert found["on"]["Contain@50"] == found["off"]["Contain@50"]
     for one, other in zip(rows(before), rows(after), strict=True):

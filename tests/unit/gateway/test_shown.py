@@ -1,7 +1,5 @@
 """A search of the sample is judged once, by the first choice among its candidates, for a while."""
 
-import pytest
-
 from services.gateway.shown import Judged, Memory
 from trimtab.contracts.headers import RequestContext
 
@@ -29,7 +27,7 @@ def test_both_orders_are_judged_by_the_chosen_passage() -> None:
     assert taken is not None
     shown, judged = taken
     assert (shown.component, shown.context) == ("mlp@1", CONTEXT)
-    assert judged == Judged(before=pytest.approx(1 / 3), after=1.0, rank=1)
+    assert judged == Judged(before=1 / 3, after=1.0, rank=1)
 
 
 def test_a_passage_below_rank_ten_counts_as_none() -> None:

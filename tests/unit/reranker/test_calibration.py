@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.reranker.calibration import calibrate, calibration_error
+from services.reranker.calibration import Curve, calibrate, calibration_error, fit, leads
 
 RNG = np.random.default_rng(4)
 LOGITS = RNG.normal(0.0, 2.0, 20_000).astype(np.float32)
@@ -73,3 +73,65 @@ def test_sure_scores_that_are_wrong_have_an_error_of_one() -> None:
 def test_an_error_of_no_scores_is_refused() -> None:
     with pytest.raises(ValueError, match="needs scores"):
         calibration_error(np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.bool_))
+
+
+def test_a_lead_is_the_log_odds_of_being_the_one_that_is_right() -> None:
+    logits = np.log(np.array([6.0, 3.0, 1.0]))
+
+    found = leads(logits, none=-30.0)
+
+    assert found == pytest.approx(np.log(np.array([6 / 4, 3 / 7, 1 / 9])), abs=1e-6)
+
+
+def test_leads_do_not_change_when_a_whole_list_is_shifted() -> None:
+    logits = RNG.normal(0.0, 2.0, (5, 20))
+
+    assert leads(logits + 7.0, none=-40.0) == pytest.approx(leads(logits, none=-40.0), abs=1e-6)
+
+
+def test_a_single_candidate_is_compared_with_there_being_no_answer() -> None:
+    assert leads(np.array([[1.5]]), none=0.5) == pytest.approx(np.array([[1.0]]))
+
+
+def test_a_candidate_that_is_out_has_no_chance_and_takes_none_from_the_others() -> None:
+    curve = Curve(slope=0.8, offset=0.1, none=-3.0)
+    with_it = curve.relevance(np.array([2.0, -np.inf, 1.0]))
+
+    assert with_it[1] == 0.0
+    assert with_it[[0, 2]] == pytest.approx(curve.relevance(np.array([2.0, 1.0])))
+    assert curve.relevance(np.full(3, -np.inf)).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_relevance_keeps_the_order_of_the_logits_and_stays_within_its_bounds() -> None:
+    curve = Curve(slope=0.7, offset=-0.5, none=-2.0)
+    logits = np.sort(np.random.default_rng(8).normal(0.0, 6.0, (50, 30)))
+
+    found = curve.relevance(logits)
+
+    assert (np.diff(found, axis=1) >= 0.0).all()
+    assert found.min() >= 0.0
+    assert found.max() <= 1.0
+
+
+def test_the_fitted_curve_says_how_often_the_first_is_right_also_where_some_lists_have_no_answer() -> (
+    None
+):
+    """Lists whose level means nothing, half of them without an answer: what a search gets."""
+    rng = np.random.default_rng(9)
+
+    def lists(count: int) -> tuple[np.ndarray, np.ndarray]:
+        logits = rng.normal(0.0, 1.5, (count, 12))
+        shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        drawn = (shares.cumsum(axis=1) < rng.random((count, 1))).sum(axis=1)
+        right = np.zeros_like(logits, dtype=np.bool_)
+        right[np.arange(count), np.minimum(drawn, 11)] = rng.random(count) < 0.5
+        return logits + rng.normal(0.0, 3.0, (count, 1)), right
+
+    logits, right = lists(4000)
+    curve = fit(logits, right, np.ones_like(right))
+
+    asked, answers = lists(4000)
+    scores = curve.relevance(asked)
+    rows = np.arange(len(asked)), asked.argmax(axis=1)
+    assert calibration_error(scores[rows], answers[rows]) < 0.05
+    assert calibration_error(scores.ravel(), answers.ravel()) < 0.02

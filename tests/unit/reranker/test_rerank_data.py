@@ -2,7 +2,16 @@
 
 import pytest
 
-from benchmarks.rerank_data import DataMissing, Task, held_out, sentences, tasks, unseen
+from benchmarks.rerank_data import (
+    DataMissing,
+    Task,
+    asked_of,
+    held_out,
+    mixed,
+    sentences,
+    tasks,
+    unseen,
+)
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +87,14 @@ def test_which_side_a_cluster_is_on_depends_on_its_name_alone() -> None:
 )
 def test_sentences_end_where_a_reader_would_say_so(text: str, expected: list[str]) -> None:
     assert sentences(text) == expected
+
+
+def test_both_collections_as_one_hold_every_passage_and_every_query_of_each(
+    learnt: list[Task],
+) -> None:
+    both = mixed(learnt)
+    ids = [document.id for document in both.documents]
+
+    assert len(set(ids)) == len(ids) == sum(len(task.documents) for task in learnt)
+    assert asked_of(both, "test") == [query for task in learnt for query in task.test]
+    assert not {query.cluster for query in both.train} & {query.cluster for query in both.test}

@@ -16,7 +16,7 @@ def ranks(found_share: float) -> np.ndarray:
 
 def lift(*, trained: bool, **components: float) -> Lift:
     reranked = {
-        name: Reranked(ranks(share), 0.3, share, [0.1]) for name, share in components.items()
+        name: Reranked(ranks(share), 0.3, share, 0.0, [0.1]) for name, share in components.items()
     }
     orders = {"dense": ranks(0.4), "BM25": ranks(0.4), "fused": ranks(0.5)}
     orders |= {name: each.ranks for name, each in reranked.items()}

@@ -11,14 +11,14 @@ def test_by_default_the_full_component_is_served(monkeypatch: pytest.MonkeyPatch
 
     settings = RerankerSettings.load()
 
-    assert settings.components == ["mlp-full@1"]
-    assert (settings.shipped / "mlp-full@1" / "manifest.json").is_file()
+    assert settings.components == ["mlp-full@2"]
+    assert (settings.shipped / "mlp-full@2" / "manifest.json").is_file()
 
 
 def test_several_components_are_named_as_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RERANKER_COMPONENTS", '["mlp-full@1", "mlp-runbook4@1"]')
+    monkeypatch.setenv("RERANKER_COMPONENTS", '["mlp-full@2", "mlp-runbook4@1"]')
 
-    assert RerankerSettings.load().components == ["mlp-full@1", "mlp-runbook4@1"]
+    assert RerankerSettings.load().components == ["mlp-full@2", "mlp-runbook4@1"]
 
 
 @pytest.mark.parametrize("value", ['["mlp"]', '["../mlp@1"]', "[]", '["a@1/b"]', '["Mlp@1"]'])

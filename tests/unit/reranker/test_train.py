@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.reranker.model import Mlp, relevance
+from services.reranker.calibration import calibration_error
+from services.reranker.model import Mlp
 from services.reranker.train import Untrainable, train
 from tests.unit.reranker.pools import QUICK, solvable
 
@@ -50,15 +51,15 @@ def test_relevance_is_calibrated_also_where_some_queries_have_no_answer() -> Non
     examples = solvable(queries=400)
     relevant = examples.relevant.copy()
     relevant[::2] = False  # every second query: the right answer is not among its candidates
-    network = train(replace(examples, relevant=relevant), QUICK).network
+    trained = train(replace(examples, relevant=relevant), QUICK)
 
     unseen = solvable(queries=400, seed=99)
     labels = unseen.relevant.copy()
     labels[::2] = False
 
-    assert relevance(network.logits(unseen.features)).mean() == pytest.approx(
-        labels.mean(), rel=0.15
-    )
+    scores = trained.calibration.relevance(trained.network.logits(unseen.features))
+    assert scores.mean() == pytest.approx(labels.mean(), rel=0.15)
+    assert calibration_error(scores.ravel(), labels.ravel()) < 0.05
 
 
 def test_a_feature_that_never_varies_does_no_harm() -> None:

@@ -1,0 +1,260 @@
+"""How well searches find what is right, way by way, beside the trivial ways: ``python -m benchmarks.retrieval_quality``.
+
+Labelled queries whose actors or articles no training saw: techniques of ``attack`` asked by behaviours, passages
+of ``opsdocs`` asked by their own first sentence, both in one collection, and the standard library, of which
+nothing at all was trained on. Every order is of the serving code. Then the next passage of an article, which is
+what query models are for. Metrics are those of `trimtab eval`; intervals draw whole actors or articles.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from benchmarks import arguments, query_models, report
+from benchmarks.figure import AT_LEAST, Aim, Figure
+from benchmarks.query_windows import read
+from benchmarks.rerank_data import DataMissing, Task, mixed, tasks, unseen
+from benchmarks.rerank_pools import Pool, pools, serving_plan
+from benchmarks.rerank_texts import Encoder
+from benchmarks.rerank_train import COMPONENTS, DEFAULT
+from services.reranker.component import SHIPPED, Component, load_component
+from services.reranker.ranking import rank
+from services.retriever.querymodel_windows import Windows
+from trimtab.contracts.retrieve import LAST_VEC, Signals
+from trimtab.evaluation.bootstrap import Clusters, Interval, paired
+from trimtab.evaluation.metrics import Values, measure
+
+DENSE, WORDS, HYBRID = "dense", "BM25", "hybrid"
+SHOWN = ("R@1", "R@5", "MRR@10", "Contain@50")
+_JUDGED = "R@5"
+_SEED = 7
+
+Way = Callable[[Pool], list[str]]
+"""Ids of one query's results, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One way to search, and what it is compared with."""
+
+    name: str
+    """For people."""
+    way: Way
+    """Makes the order."""
+    baseline: str
+    """Row that it must beat to be worth anything; empty for the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One collection, searched in every way."""
+
+    title: str
+    """Collection and how it was split."""
+    values: dict[str, dict[str, Values]]
+    """By row and metric, one value per query."""
+    baselines: dict[str, str]
+    """By row."""
+    clusters: Clusters
+    """Which queries belong together."""
+    size: str
+    """Queries and clusters, for people."""
+
+    def over(self, name: str, baseline: str) -> Interval:
+        """Return the difference in R@5 of two rows, as a share."""
+        after, before = self.values[name][_JUDGED], self.values[baseline][_JUDGED]
+        return paired(after, before, self.clusters)
+
+
+def rows(components: Sequence[Component]) -> list[Row]:
+    """Return every way to search, each after what it is compared with."""
+    found = [
+        Row(DENSE, lambda pool: pool.nearest, ""),
+        Row(WORDS, lambda pool: pool.lexical, DENSE),
+        Row(HYBRID, lambda pool: pool.ids, DENSE),
+    ]
+    for each in components:
+        if not each.wants_session:
+            found.append(Row(f"+ {each.reference}", _by(each, _alone), HYBRID))
+        if each.reference == DEFAULT:
+            found.append(Row(f"+ {DEFAULT}, no MaxSim", _by(each, _without_maxsim), HYBRID))
+    default = f"+ {DEFAULT}"
+    for each in components:
+        if each.wants_session:
+            name = f"+ {each.reference}"
+            found += [
+                Row(f"{name}, no session", _by(each, _alone), default),
+                Row(f"{name}, session", _by(each, lambda pool: pool.signals), default),
+                Row(f"{name}, session of another subject", _by(each, _astray), default),
+            ]
+    return found
+
+
+def compare(title: str, found: Sequence[Pool], ways: Sequence[Row]) -> Measured:
+    """Search every query in every way."""
+    relevant = [[pool.query.relevant] for pool in found]
+    values = {row.name: measure([row.way(pool) for pool in found], relevant) for row in ways}
+    names = [pool.query.cluster for pool in found]
+    size = f"{len(names)} queries of {len(set(names))} clusters"
+    baselines = {row.name: row.baseline for row in ways}
+    return Measured(title, values, baselines, Clusters(names, _SEED), size)
+
+
+def table(measured: Measured) -> str:
+    """Return a collection's figures as Markdown: percent, and points with their 95 % interval."""
+    lines = [
+        f"**{measured.title}**: {measured.size}",
+        "",
+        f"| search | {' | '.join(SHOWN)} | Δ{_JUDGED} over {DENSE} | Δ{_JUDGED} over | |",
+        "|---" * (len(SHOWN) + 4) + "|",
+    ]
+    first = next(iter(measured.values))
+    for name, values in measured.values.items():
+        shown = " | ".join(f"{100 * values[metric].mean():.2f}" for metric in SHOWN)
+        over_first = "" if name == first else _points(measured.over(name, first))
+        baseline = measured.baselines[name]
+        over = (
+            ("", "")
+            if baseline in ("", first)
+            else (baseline, _points(measured.over(name, baseline)))
+        )
+        lines.append(f"| {name} | {shown} | {over_first} | {over[0]} | {over[1]} |")
+    return "\n".join(lines)
+
+
+def figures(measured: Measured) -> list[Figure]:
+    """Return the default search over the vectors alone, with its aim, and every reranker over its baseline."""
+    name = f"+ {DEFAULT}"
+    aim = Aim(AT_LEAST, 5.0) if measured.title.startswith(("attack", "opsdocs")) else None
+    found = [_figure(measured, name, DENSE, aim)]
+    pairs = measured.baselines.items()
+    found += [_figure(measured, row, base) for row, base in pairs if base not in ("", DENSE)]
+    return found
+
+
+def next_passages(*, quick: bool, most: int) -> tuple[str, str]:
+    """Return the table of query models, and the size of what was asked.
+
+    Raises:
+        DataMissing: the file is not there.
+    """
+    passages = read()
+    found = passages.windows("test")
+    step = max(1, -(-len(found.rows) // most))
+    windows = Windows(found.rows[::step], found.articles[::step])
+    compared = query_models.compare(
+        passages,
+        windows,
+        query_models.baselines() | query_models.models(passages, quick=quick),
+    )
+    size = f"{len(windows.rows)} windows of {len(set(windows.articles))} articles"
+    return _model_table(compared, windows, size), size
+
+
+def _model_table(compared: query_models.Compared, windows: Windows, size: str) -> str:
+    lines = [
+        f"**opsdocs, the next passage of an article after five**, test articles: {size}",
+        "",
+        f"| searched with | {' | '.join(SHOWN)} | Δ{_JUDGED} over {LAST_VEC} ({DENSE}) | Δ{_JUDGED} over mean |",
+        "|---" * (len(SHOWN) + 3) + "|",
+    ]
+    clusters = Clusters(windows.articles, _SEED)
+    for name in compared.found:
+        shown = " | ".join(f"{100 * compared.values(name, m).mean():.2f}" for m in SHOWN)
+        over = [
+            ""
+            if name in (base, LAST_VEC)
+            else _points(
+                paired(compared.values(name, _JUDGED), compared.values(base, _JUDGED), clusters)
+            )
+            for base in query_models.BASELINES
+        ]
+        lines.append(f"| {name} | {shown} | {' | '.join(over)} |")
+    return "\n".join(lines)
+
+
+def _by(component: Component, told: Callable[[Pool], Signals]) -> Way:
+    def way(pool: Pool) -> list[str]:
+        return [pool.ids[place] for place in rank(told(pool), component).reply.order]
+
+    return way
+
+
+def _alone(pool: Pool) -> Signals:
+    return msgspec.structs.replace(pool.signals, session=None)
+
+
+def _without_maxsim(pool: Pool) -> Signals:
+    return msgspec.structs.replace(pool.signals, session=None, maxsim=None)
+
+
+def _astray(pool: Pool) -> Signals:
+    return msgspec.structs.replace(pool.signals, session=pool.foreign)
+
+
+def _points(difference: Interval) -> str:
+    low, high = 100 * difference.low, 100 * difference.high
+    return f"{100 * difference.mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def _figure(measured: Measured, name: str, baseline: str, aim: Aim | None = None) -> Figure:
+    found = measured.over(name, baseline)
+    collection = measured.title.partition(",")[0]
+    return Figure(
+        name=f"{collection}: {name.removeprefix('+ ')} {_JUDGED} over {baseline.removeprefix('+ ')}",
+        unit="pp",
+        value=100 * found.mean,
+        low=100 * found.low,
+        high=100 * found.high,
+        rounds=1,
+        n=measured.clusters.queries,
+        aim=aim,
+    )
+
+
+def _collections(most: int) -> list[Measured]:
+    learnt = [replace(task, test=task.test[:most]) for task in tasks()]
+    searched: list[tuple[str, Task]] = [
+        ("attack, held-out actors", learnt[0]),
+        ("opsdocs, held-out articles", learnt[1]),
+        ("mixed, both in one collection", mixed(learnt)),
+        ("stdlib, nothing of it trained on", replace(unseen(), test=unseen().test[:most])),
+    ]
+    encoder, plan = Encoder(), serving_plan().plan
+    ways = rows([load_component(SHIPPED / reference) for reference in COMPONENTS])
+    return [compare(title, pools(task, "test", encoder, plan), ways) for title, task in searched]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the tables; 0 when done, 2 when the data is not there."""
+    given = arguments.read("retrieval_quality", __doc__, rounds=1, requests=10_000, argv=argv)
+    machine = report.begin("retrieval_quality")
+    try:
+        measured = _collections(given.requests)
+        models, _ = next_passages(quick=given.quick, most=given.requests)
+    except DataMissing as missing:
+        print(missing, file=sys.stderr)
+        return 2
+    done = report.Report(
+        benchmark="retrieval_quality",
+        command=given.command,
+        machine=machine,
+        figures=[figure for each in measured for figure in figures(each)],
+        notes=[
+            *(table(each) for each in measured),
+            models,
+            "Percent; differences in points with a 95 % interval, actors or articles drawn whole. Sessions are "
+            "consecutive questions of one article, or behaviours of one actor, the three before each: a person "
+            "strays more. The last column compares a reranker with the order that it got, and the one with "
+            "sessions with the default. `hybrid` is dense and BM25 fused; the default search is it and "
+            f"{DEFAULT}.",
+        ],
+    )
+    report.show(done, given.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
