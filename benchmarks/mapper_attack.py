@@ -25,8 +25,8 @@ from trimtab.corpus.vectors import Space, VectorsUnusable, read_vectors, write_v
 DATA = Path("../shared/data/attack")
 """Where the data lies; the project does not ship it."""
 
-KEPT = Path("var/bench/mapper/attack-vectors.safetensors")
-"""Vectors of an earlier run."""
+KEPT = Path("var/bench/mapper")
+"""Vectors of earlier runs, by how many texts they are of."""
 
 _FOLDS = 5
 
@@ -81,10 +81,11 @@ def _bucket(actor: str, count: int) -> int:
 
 def _vectors(texts: list[str]) -> NDArray[np.float32]:
     space = Space("single_vector.minilm.384.v1", DEFAULT)
+    kept = KEPT / f"attack-{len(texts)}.safetensors"
     try:
-        return read_vectors(KEPT, texts, space)
+        return read_vectors(kept, texts, space)
     except VectorsUnusable:
         backend = open_component(build_component(DEFAULT, BUILT, lambda line: None))
         vectors = encode(backend, texts, DEFAULT)
-        write_vectors(KEPT, vectors, texts, space)
+        write_vectors(kept, vectors, texts, space)
         return vectors

@@ -107,11 +107,12 @@ def safety_figures(held: Mapping[str, Held], threshold: float) -> list[Figure]:
 def attack_figures(task: Task, held: Mapping[str, Held]) -> list[Figure]:
     """Return the lines of MITRE ATT&CK."""
     taxonomy, labels = task.taxonomy, task.corpus.labels
-    tactics = [frozenset(taxonomy.labels[label].tactics) for label in labels]
+    names = list(taxonomy.tactics)
+    serves = np.array([[t in taxonomy.labels[label].tactics for t in names] for label in labels])
+    shared = (serves.astype(np.float32) @ serves.T.astype(np.float32)) > 0
 
     def shares_tactic(each: Held) -> float:
-        pairs = zip(each.first.tolist(), each.truth.tolist(), strict=True)
-        return 100 * float(np.mean([bool(tactics[a] & tactics[b]) for a, b in pairs]))
+        return 100 * float(shared[each.first, each.truth].mean())
 
     found = []
     for name, each in held.items():
@@ -175,7 +176,7 @@ def main() -> None:
     try:
         task = mapper_attack.load(quick=given.quick)
         head = Head(recipe)
-        methods: list[Method] = [*baselines(task.taxonomy), head]
+        methods: list[Method] = [head, *baselines(task.taxonomy)]
         found += attack_figures(task, apart(methods, task)) + speed(task, head)
         notes.append(
             f"attack: {len(task.asked)} sentences of {len({task.actors[r] for r in task.asked})} actors, "
