@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 
 from services.mapper.document import DefinitionInvalid
-from services.mapper.fit import TrainingUnavailable
+from services.mapper.fit import TrainingUnavailable, Untrainable
 from trimtab.contracts.errors import BusUnavailable, NoWorkers, TrimtabError
 from trimtab.corpus.vectors import VectorsUnusable
 
 FAILED, UNREACHABLE = 1, 3
 """Exit codes, as every `trimtab` command has them."""
+
+_EXPECTED = (DefinitionInvalid, TrainingUnavailable, Untrainable, VectorsUnusable, TrimtabError)
 
 Work = Callable[[], tuple[Any, list[str]]]
 """What is done: a value for scripts, None when the lines are for both, and lines for people."""
@@ -36,7 +38,7 @@ def finish(work: Work, *, as_json: bool) -> int:
     """Do the work, print its result and return the exit code."""
     try:
         shape, lines = work()
-    except (DefinitionInvalid, TrainingUnavailable, VectorsUnusable, TrimtabError) as error:
+    except _EXPECTED as error:
         return _failed(error, as_json)
     whole = as_json and shape is not None
     print(_encoded(shape) if whole else "\n".join(lines), flush=True)  # noqa: T201 - a command

@@ -37,6 +37,10 @@ _AT_ONCE = 512
 Report = Callable[[str], None]
 
 
+class Untrainable(Exception):
+    """The examples teach nothing that could be held out; the message says what is missing."""
+
+
 class TrainingUnavailable(Exception):
     """scikit-learn is not installed; the message says how to get it."""
 
@@ -91,6 +95,7 @@ def fit(corpus: Corpus, recipe: Recipe, report: Report = lambda line: None) -> F
 
     Raises:
         TrainingUnavailable: scikit-learn is not installed.
+        Untrainable: all examples are of one group.
     """
     with _one_thread():
         return _fit(corpus, recipe, report)
@@ -114,7 +119,10 @@ def _one_thread() -> AbstractContextManager[object]:
 def _fit(corpus: Corpus, recipe: Recipe, report: Report) -> Fitted:
     shape = (len(corpus.groups), len(corpus.labels), len(recipe.features))
     table = np.zeros(shape, dtype=np.float32)
-    splits = folds(corpus.groups, recipe.folds, recipe.seed)
+    groups = len(np.unique(corpus.groups))
+    if groups < 2:
+        raise Untrainable("all examples are of one group; none can be held out: give two or more")
+    splits = folds(corpus.groups, min(recipe.folds, groups), recipe.seed)
     counted = Bags.of([*corpus.examples.texts, *_known(corpus).texts])
     for number, (seen, held) in enumerate(splits, start=1):
         heads = _heads(corpus.pick(seen), counted.pick(_with_known(seen, corpus)), recipe)

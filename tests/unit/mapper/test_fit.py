@@ -9,7 +9,7 @@ from services.mapper.calibration import Kind
 from services.mapper.corpus import assemble, folds, wanted_texts
 from services.mapper.descent import Training
 from services.mapper.examples import Example
-from services.mapper.fit import Recipe, fit, fit_weights, narrowed
+from services.mapper.fit import Recipe, Untrainable, fit, fit_weights, narrowed
 from tests.unit.mapper import tiny
 from tests.unit.mapper.shipped import taxonomy
 
@@ -132,3 +132,13 @@ def test_texts_and_vectors_are_joined_in_one_order() -> None:
         assert text in taxonomy().labels[corpus.labels[label]].aliases
     with pytest.raises(ValueError, match="vectors for"):
         assemble(taxonomy(), given, marks[1:])
+
+
+def test_fewer_groups_than_folds_are_held_out_one_by_one_and_a_single_one_is_refused() -> None:
+    few = fit(tiny.corpus(groups_per_label=1), RECIPE)
+    assert few.held.answers == 9
+
+    corpus = tiny.corpus()
+    alone = replace(corpus, groups=np.zeros_like(corpus.groups))
+    with pytest.raises(Untrainable, match="one group"):
+        fit(alone, RECIPE)
