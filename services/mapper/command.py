@@ -26,7 +26,8 @@ Work = Callable[[], tuple[Any, list[str]]]
 
 def report(line: str) -> None:
     """Say on stderr how far it is."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - a command
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def finish(work: Work, *, as_json: bool) -> int:
     except _EXPECTED as error:
         return _failed(error, as_json)
     whole = as_json and shape is not None
-    print(_encoded(shape) if whole else "\n".join(lines), flush=True)  # noqa: T201 - a command
+    _tell(_encoded(shape) if whole else "\n".join(lines))
     return 0
 
 
@@ -49,9 +50,14 @@ def _failed(error: Exception, as_json: bool) -> int:
     problem, _, remedy = str(error).partition("; ")
     if as_json:
         told = {"name": type(error).__name__, "problem": problem, "remedy": remedy}
-        print(_encoded({"error": told}), flush=True)  # noqa: T201 - a command
+        _tell(_encoded({"error": told}))
     report(f"error: {error}")
     return UNREACHABLE if isinstance(error, BusUnavailable | NoWorkers) else FAILED
+
+
+def _tell(result: str) -> None:
+    sys.stdout.write(f"{result}\n")
+    sys.stdout.flush()
 
 
 def _encoded(shape: Any) -> str:
