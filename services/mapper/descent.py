@@ -17,6 +17,9 @@ from services.mapper.network import Array, Network
 _ROW_PACE = 10.0
 """Rows move this much faster: each is touched seldom."""
 
+_STEPS, _FEWEST = 64, 8
+"""Few texts are taken in smaller batches, so that an epoch has this many steps, but none of fewer texts."""
+
 Advance = Callable[[int, int], None]
 """``advance(done, of)``: epochs so far."""
 
@@ -29,9 +32,9 @@ class Training:
     """Width of its hidden layer."""
     epochs: int = 10
     """Times that every text is seen."""
-    batch: int = 128
-    """Texts per step."""
-    pace: float = 2e-3
+    batch: int = 256
+    """Most texts per step."""
+    pace: float = 3e-3
     """Step size at the start; it falls to 0 in a straight line."""
     dropout: float = 0.5
     """Share of the hidden layer that a step does without (Srivastava et al., JMLR 2014)."""
@@ -139,7 +142,8 @@ def fit_network(
     """Train on (n, buckets) sparse bags and (n, dimension) unit vectors of the same texts."""
     sizes = (bags.shape[1], vectors.shape[1], labels)
     descent = _Descent(sizes, training, seed)
-    batches = max(1, -(-len(targets) // training.batch))
+    batch = min(training.batch, max(_FEWEST, len(targets) // _STEPS))
+    batches = -(-len(targets) // batch)
     for epoch in range(training.epochs):
         order = descent.rng.permutation(len(targets))
         for number, rows in enumerate(np.array_split(order, batches)):
