@@ -4,6 +4,7 @@ from services.gateway.docstream import DocStream
 from services.gateway.documents import Documents
 from services.gateway.exchange import Exchange
 from services.gateway.feedback import Feedback
+from services.gateway.guard import Guard
 from services.gateway.health import Health, aggregate
 from services.gateway.http import Facade, application
 from services.gateway.listener import Listener
@@ -35,6 +36,9 @@ class Gateway:
         self._settings = settings
         self._listener: Listener | None = None
         self._logbook: Logbook | None = None
+        self._guard = Guard(
+            settings.keys_required, settings.requests_per_minute, settings.failures_per_minute
+        )
 
     async def load(self, worker: Worker) -> None:
         """Read the state, declare the stream, serve NATS verbs and HTTP."""
@@ -75,6 +79,7 @@ class Gateway:
         """Finish the HTTP requests in flight, then close."""
         if self._listener is not None:
             await self._listener.stop()
+        await self._guard.stop()
         if self._logbook is not None:
             await self._logbook.stop()
 
@@ -89,7 +94,8 @@ class Gateway:
 
     async def _listen(self, worker: Worker, pipeline: Pipeline, documents: Documents) -> None:
         admission = Admission("gateway", self._settings.max_in_flight)
-        exchange = Exchange(admission, worker.sampler, worker.log)
+        await self._guard.start(worker.connection, worker.log)
+        exchange = Exchange(admission, worker.sampler, worker.log, self._guard)
 
         async def check() -> Health:
             samples = await worker.caller.gather(

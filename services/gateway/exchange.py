@@ -11,6 +11,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.gateway.guard import TENANT, Guard, Visit
 from services.gateway.problems import crash, problem
 from trimtab.bus.admission import Admission
 from trimtab.contracts.errors import ErrorCode, InvalidMessage, MessageTooLarge, TrimtabError
@@ -20,7 +21,6 @@ from trimtab.telemetry.logs import Logger
 from trimtab.worker.sampler import Sampler
 
 REQUEST_ID = "X-Request-ID"
-TENANT = "X-Tenant-ID"
 TIMEOUT = "X-Timeout-Ms"
 UNIT = "X-Unit-Key"
 NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
@@ -48,29 +48,36 @@ class Exchange:
     """Learns every outcome."""
     log: Logger
     """One line per request."""
+    guard: Guard
+    """Lets requests in, or not."""
 
     async def answer(
         self,
         request: Request,
         endpoint: str,
         kind: type[B],
-        budget_ms: int,
+        budget_ms: int | Callable[[str], int],
         handler: Handler[B],
         *,
         source: "Source[B] | None" = None,
+        weigh: Callable[[B], int] = lambda _body: 1,
     ) -> Response:
-        """Admit, parse, handle and answer one request; every failure becomes a problem.
+        """Let in, admit, parse, handle and answer one request; every failure becomes a problem.
 
-        ``source`` says where ``kind`` is read from; None reads the body.
+        ``budget_ms`` may depend on the tenant; ``source`` says where ``kind`` is read from, None reads the
+        body; ``weigh`` says how many requests of the caller's minute a body is.
         """
         began = time.perf_counter()
         request_id = request_id_of(request)
-        outcome = "ok"
+        outcome, visit = "ok", Visit()
         try:
+            self.guard.enter(request, endpoint, visit)
             self.admission.enter()
             try:
                 body = await (source or in_body)(kind, request)
-                reply = await handler(body, context_of(request, request_id, budget_ms))
+                self.guard.charge(visit, weigh(body) - 1)
+                context = context_of(request, request_id, visit.tenant, budget_ms)
+                reply = await handler(body, context)
             finally:
                 self.admission.leave()
             response = json_response(reply, request_id)
@@ -86,6 +93,7 @@ class Exchange:
                 request_id=request_id,
             )
             response = crash(request_id)
+        response.headers.update(visit.headers)
         took_ms = (time.perf_counter() - began) * 1000
         self.sampler.observe(f"http_{endpoint}", "", "", outcome, took_ms)
         self.log.info(
@@ -95,6 +103,7 @@ class Exchange:
             status=response.status_code,
             took_ms=round(took_ms, 3),
             request_id=request_id,
+            key_id=visit.caller,
         )
         return response
 
@@ -111,16 +120,19 @@ def request_id_of(request: Request) -> str:
     return given if _NAME.fullmatch(given) else uuid.uuid4().hex
 
 
-def context_of(request: Request, request_id: str, budget_ms: int) -> RequestContext:
-    """Read tenant and deadline from the headers.
+def context_of(
+    request: Request, request_id: str, tenant: str, budget_ms: int | Callable[[str], int]
+) -> RequestContext:
+    """Read the deadline from the headers, and the tenant unless the caller's key has said it.
 
     Raises:
         InvalidMessage: one of them is not of its form.
     """
-    tenant = request.headers.get(TENANT, PUBLIC_TENANT)
+    tenant = tenant or request.headers.get(TENANT, PUBLIC_TENANT)
     if not _NAME.fullmatch(tenant):
         raise InvalidMessage("request", f"{TENANT} must match {NAME_PATTERN}")
-    timeout = request.headers.get(TIMEOUT, str(budget_ms))
+    own_ms = budget_ms(tenant) if callable(budget_ms) else budget_ms
+    timeout = request.headers.get(TIMEOUT, str(own_ms))
     if not timeout.isascii() or not timeout.isdigit() or not 0 < int(timeout) <= MAX_TIMEOUT_MS:
         raise InvalidMessage("request", f"{TIMEOUT} must be an integer, 1 to {MAX_TIMEOUT_MS}")
     unit = request.headers.get(UNIT, "")

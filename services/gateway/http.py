@@ -26,7 +26,7 @@ from services.gateway.bodies import (
 )
 from services.gateway.documents import Documents
 from services.gateway.embedding import embed
-from services.gateway.exchange import TENANT, Exchange, in_path, json_response, request_id_of
+from services.gateway.exchange import Exchange, in_path, json_response, request_id_of
 from services.gateway.health import Health
 from services.gateway.pipeline import Pipeline
 from services.gateway.problems import refused
@@ -44,7 +44,6 @@ from trimtab.contracts.documents import (
 from trimtab.contracts.feedback import FeedbackReply, FeedbackRequest
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.pipeline import MapBatchCall, MapCall, SearchReply, SearchRequest
-from trimtab.contracts.retrieve import PUBLIC_TENANT
 from trimtab.telemetry.metrics import REGISTRY
 
 HealthCheck = Callable[[], Awaitable[Health]]
@@ -67,13 +66,18 @@ class Facade:
         self._settings = settings
         self._check = check
 
+    @property
+    def keys_required(self) -> bool:
+        """Whether an API key must come."""
+        return self._exchange.guard.required
+
     async def search(self, request: Request) -> Response:
         """Search a collection."""
         return await self._exchange.answer(
             request,
             "search",
             SearchRequest,
-            self._budget_ms(request),
+            self._budget_ms,
             self._pipeline.search,
         )
 
@@ -84,9 +88,7 @@ class Facade:
             answer = await self._pipeline.map(_call(body), context)
             return MapResult.of(answer.request_id, answer.release, answer.answer, answer.timing_ms)
 
-        return await self._exchange.answer(
-            request, "map", MapBody, self._budget_ms(request), handle
-        )
+        return await self._exchange.answer(request, "map", MapBody, self._budget_ms, handle)
 
     async def map_batch(self, request: Request) -> Response:
         """Map 1 to 100 items; each has its own answer or error."""
@@ -106,7 +108,12 @@ class Facade:
             )
 
         return await self._exchange.answer(
-            request, "map_batch", MapBatchBody, self._budget_ms(request), handle
+            request,
+            "map_batch",
+            MapBatchBody,
+            self._budget_ms,
+            handle,
+            weigh=lambda body: len(body.requests),
         )
 
     async def embeddings(self, request: Request) -> Response:
@@ -116,7 +123,12 @@ class Facade:
             return await embed(body, self._pipeline.stages(context))
 
         return await self._exchange.answer(
-            request, "embeddings", EmbeddingsBody, self._settings.ingest_budget_ms, handle
+            request,
+            "embeddings",
+            EmbeddingsBody,
+            self._settings.ingest_budget_ms,
+            handle,
+            weigh=lambda body: 1 if isinstance(body.input, str) else len(body.input),
         )
 
     async def rerank(self, request: Request) -> Response:
@@ -133,6 +145,7 @@ class Facade:
         """Add or replace passages; answered once they are durable."""
 
         async def handle(body: DocumentsBody, context: RequestContext) -> PutReply:
+            self._exchange.guard.own((d.tenant for d in body.documents), context.tenant)
             owned = [document.owned_by(context.tenant) for document in body.documents]
             put = PutDocuments(collection=body.collection, documents=owned)
             return await self._documents.put(put, context)
@@ -181,7 +194,7 @@ class Facade:
     async def feedback(self, request: Request) -> Response:
         """Say which passage of a search was the right one."""
         return await self._exchange.answer(
-            request, "feedback", FeedbackRequest, self._budget_ms(request), self._pipeline.feedback
+            request, "feedback", FeedbackRequest, self._budget_ms, self._pipeline.feedback
         )
 
     async def health(self, request: Request) -> Response:
@@ -205,9 +218,8 @@ class Facade:
         """Metrics of this process as JSON."""
         return Response(orjson.dumps(summarise(REGISTRY)), media_type="application/json")
 
-    def _budget_ms(self, request: Request) -> int:
+    def _budget_ms(self, tenant: str) -> int:
         """Deadline of a search or map that names none: what an operator set, else this process's setting."""
-        tenant = request.headers.get(TENANT, PUBLIC_TENANT)
         return self._pipeline.budget_ms(tenant, self._settings.search_budget_ms)
 
 
@@ -247,7 +259,7 @@ def application(facade: Facade, version: str) -> FastAPI:
     )
     app.get("/metrics/summary", responses=openapi.replies(None, ()))(facade.metrics_summary)
     app.exception_handler(HTTPException)(_refuse)
-    openapi.install(app)
+    openapi.install(app, keys_required=facade.keys_required)
     return app
 
 

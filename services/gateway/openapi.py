@@ -21,7 +21,8 @@ from services.gateway.bodies import (
     RerankAnswer,
     RerankBody,
 )
-from services.gateway.exchange import MAX_TIMEOUT_MS, NAME_PATTERN, REQUEST_ID, TENANT, TIMEOUT
+from services.gateway.exchange import MAX_TIMEOUT_MS, NAME_PATTERN, REQUEST_ID, TIMEOUT
+from services.gateway.guard import TENANT
 from services.gateway.health import Health
 from services.gateway.problems import MEDIA_TYPE, STATUSES
 from trimtab.contracts.documents import DeleteDocuments, DeleteReply, PutReply, StoredDocument
@@ -155,8 +156,15 @@ def _components() -> dict[str, Any]:
     return components
 
 
-def install(app: FastAPI) -> None:
-    """Make ``app.openapi`` include our schemas."""
+_KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "`tt_<id>_<secret>`, from `trimtab keys create`; `X-API-Key` works too.",
+}
+
+
+def install(app: FastAPI, *, keys_required: bool) -> None:
+    """Make ``app.openapi`` include our schemas, and the API key where one must come."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -168,6 +176,9 @@ def install(app: FastAPI) -> None:
             )
             components = _components()
             made.setdefault("components", {}).setdefault("schemas", {}).update(components)
+            if keys_required:
+                made["components"]["securitySchemes"] = {"key": _KEY}
+                made["security"] = [{"key": []}]
             app.openapi_schema = made
         return app.openapi_schema
 

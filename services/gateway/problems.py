@@ -1,12 +1,21 @@
 """Errors as RFC 9457 problem details: the one place where an error becomes an HTTP answer."""
 
+import math
 from http import HTTPStatus
 
 import msgspec
 from starlette.responses import Response
 
 from services.gateway.bodies import Problem
-from trimtab.contracts.errors import STATUS, ErrorCode, ErrorReply, InternalError, TrimtabError
+from trimtab.contracts.errors import (
+    STATUS,
+    ErrorCode,
+    ErrorReply,
+    InternalError,
+    RateLimited,
+    TrimtabError,
+    Unauthenticated,
+)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -16,7 +25,11 @@ _RETRY_AFTER_S = 1
 
 def problem(error: TrimtabError, request_id: str) -> Response:
     """Return the problem of a typed error."""
-    return _answer(error.reply(), error.status, request_id)
+    wait_s = error.retry_after_s if isinstance(error, RateLimited) else _RETRY_AFTER_S
+    response = _answer(error.reply(), error.status, request_id, wait_s)
+    if isinstance(error, Unauthenticated):
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
 
 
 def crash(request_id: str) -> Response:
@@ -33,7 +46,9 @@ def refused(status: int, detail: str, request_id: str) -> Response:
     return _answer(reply, status, request_id)
 
 
-def _answer(reply: ErrorReply, status: int, request_id: str) -> Response:
+def _answer(
+    reply: ErrorReply, status: int, request_id: str, retry_after_s: float = _RETRY_AFTER_S
+) -> Response:
     body = Problem(
         type=f"urn:trimtab:error:{reply.code}",
         title=reply.error,
@@ -45,7 +60,7 @@ def _answer(reply: ErrorReply, status: int, request_id: str) -> Response:
     )
     headers = {"X-Request-ID": request_id}
     if reply.retryable:
-        headers["Retry-After"] = str(_RETRY_AFTER_S)
+        headers["Retry-After"] = str(math.ceil(retry_after_s))
     return Response(msgspec.json.encode(body), status, headers, MEDIA_TYPE)
 
 

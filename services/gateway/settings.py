@@ -1,5 +1,7 @@
 """Settings of the gateway: ``GATEWAY_*``."""
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -22,6 +24,12 @@ class GatewaySettings(WorkerSettings):
     """Where the HTTP facade listens."""
     api_port: int = Field(default=8080, ge=0, le=65535)
     """Port of the HTTP facade; 0 takes a free one, which the samples name."""
+    auth: Literal["auto", "off", "required"] = "auto"
+    """Whether HTTP callers need an API key; auto: where ``api_host`` is more than this machine."""
+    requests_per_minute: int = Field(default=600, ge=1, le=10_000_000)
+    """HTTP requests a minute of one API key; a batch costs what is in it."""
+    failures_per_minute: int = Field(default=60, ge=1, le=10_000_000)
+    """Requests a minute of one address that bring no valid key, before they are not even looked at."""
     pool: int = Field(default=50, ge=1, le=200)
     """Candidates fetched for the reranker."""
     search_budget_ms: int = Field(default=2000, ge=10, le=120_000)
@@ -42,3 +50,9 @@ class GatewaySettings(WorkerSettings):
     """How long ``/health`` waits for the workers' answers."""
     explain_sample: float = Field(default=0.01, ge=0, le=1)
     """Share of the searches whose explanation is kept for `trimtab explain`, unasked; 0 keeps none."""
+
+    @property
+    def keys_required(self) -> bool:
+        """Whether an API key must come."""
+        loopback = self.api_host in ("127.0.0.1", "::1", "localhost")
+        return self.auth == "required" or (self.auth == "auto" and not loopback)

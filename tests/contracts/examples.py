@@ -31,6 +31,7 @@ from trimtab.contracts.feedback import (
     SessionQueried,
 )
 from trimtab.contracts.inspect import InspectReply, InspectRequest, NormFacts, StoredSample
+from trimtab.contracts.keys import ApiKey, Keyring, KeyringChanged, Scope
 from trimtab.contracts.mapping import FallbackReason, MappingMode, MapReply, MapRequest
 from trimtab.contracts.pipeline import (
     MapAnswer,
@@ -480,6 +481,20 @@ def _status(worker: WorkerStatus) -> list[msgspec.Struct]:
     return [release, guardrail, rollout, alert, reply]
 
 
+def _keys() -> list[msgspec.Struct]:
+    key = ApiKey(
+        id="0123456789ab",
+        digest="ab" * 32,
+        tenant="acme",
+        scopes=[Scope.SEARCH, Scope.MAP],
+        label="the help desk",
+        created_at=1790000000.0,
+        expires_at=1797776000.0,
+        per_minute=600,
+    )
+    return [key, Keyring(keys=[key]), KeyringChanged()]
+
+
 def _state() -> list[msgspec.Struct]:
     release = Release(
         name="base",
@@ -504,6 +519,7 @@ def examples() -> dict[str, msgspec.Struct]:
         _feedback,
         _documents,
         _samples,
+        _keys,
         _state,
     )
     return {type(value).__name__: value for group in groups for value in group()}

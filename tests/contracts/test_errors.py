@@ -21,6 +21,7 @@ _LINE = re.compile(r"^(?P<bars>[│ ]*)(?:├── |└── )(?P<name>\w+) *(
 RETRYABLE = {
     "BusyError",
     "Overloaded",
+    "RateLimited",
     "Draining",
     "NotReady",
     "DependencyError",
@@ -43,6 +44,10 @@ SAMPLES: tuple[TrimtabError, ...] = (
     errors.UnknownCollection("x", ("stdlib",)),
     errors.UnknownTaxonomy("x"),
     errors.UnknownExplanation("r-1", "acme"),
+    errors.Unauthenticated(),
+    errors.OutOfScope("0123456789ab", "write"),
+    errors.ForeignTenant("acme"),
+    errors.RateLimited(600, 3.0),
     errors.ForeignReplySubject(),
     errors.Overloaded("encoder", 64),
     errors.DeadlineExceeded("retrieve", -3.2),

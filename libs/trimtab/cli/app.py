@@ -9,6 +9,7 @@ from trimtab.cli import (
     down,
     explain,
     ingest,
+    keys,
     map,
     mapper,
     records,
@@ -61,6 +62,7 @@ def build() -> typer.Typer:
     app.add_typer(releases.canary, name="canary")
     app.add_typer(records.audit, name="audit")
     app.add_typer(documents.build(), name="documents")
+    app.add_typer(keys.keys, name="keys")
     app.add_typer(mapper.mapper, name="mapper")
     app.add_typer(index.build(), name="index")
     app.add_typer(evaluate.build(), name="eval")

@@ -15,9 +15,13 @@
     │   ├── UnknownDocument         404  no such passage, or it was deleted
     │   ├── UnknownTaxonomy         404  no such taxonomy
     │   ├── UnknownExplanation      404  nobody kept why this request was answered as it was
+    │   ├── Unauthenticated         401  no API key, or one that opens nothing
+    │   ├── OutOfScope              403  the key may not do this
+    │   ├── ForeignTenant           403  the key is another tenant's than the request names
     │   └── ForeignReplySubject     403  a reply subject outside ``_INBOX``
     ├── BusyError                   try again, elsewhere or later
     │   ├── Overloaded              429  the worker's bounded in-flight is full
+    │   ├── RateLimited             429  the caller's share of a minute is used up
     │   ├── DeadlineExceeded        408  the answer would come too late
     │   ├── Draining                503  the worker is stopping
     │   └── NotReady                503  the worker has not loaded what it serves
@@ -51,9 +55,11 @@ class ErrorCode(StrEnum):
     INVALID = "invalid"
     TOO_LARGE = "too_large"
     NOT_FOUND = "not_found"
+    UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
     CONFLICT = "conflict"
     OVERLOADED = "overloaded"
+    RATE_LIMITED = "rate_limited"
     DEADLINE = "deadline"
     DRAINING = "draining"
     NOT_READY = "not_ready"
@@ -68,9 +74,11 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.INVALID: 422,
     ErrorCode.TOO_LARGE: 413,
     ErrorCode.NOT_FOUND: 404,
+    ErrorCode.UNAUTHENTICATED: 401,
     ErrorCode.FORBIDDEN: 403,
     ErrorCode.CONFLICT: 409,
     ErrorCode.OVERLOADED: 429,
+    ErrorCode.RATE_LIMITED: 429,
     ErrorCode.DEADLINE: 408,
     ErrorCode.DRAINING: 503,
     ErrorCode.NOT_READY: 503,
@@ -175,6 +183,40 @@ class NamespaceMismatch(CallerError):
         self.what, self.namespace, self.expected = what, namespace, expected
 
 
+class Unauthenticated(CallerError):
+    """No API key came, or one that opens nothing: unknown, revoked or expired."""
+
+    code = ErrorCode.UNAUTHENTICATED
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no valid API key; send `Authorization: Bearer tt_...` or `X-API-Key: tt_...` "
+            "(an operator makes one with `trimtab keys create`)"
+        )
+
+
+class OutOfScope(CallerError):
+    """The API key is valid and may not do this."""
+
+    code = ErrorCode.FORBIDDEN
+
+    def __init__(self, key: str, scope: str) -> None:
+        super().__init__(f"key {key} lacks the scope {scope!r}; ask for one that has it")
+        self.key, self.scope = key, scope
+
+
+class ForeignTenant(CallerError):
+    """The request names a tenant that is not the API key's."""
+
+    code = ErrorCode.FORBIDDEN
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__(
+            f"the API key is of tenant {tenant}, the request names another; leave the tenant out"
+        )
+        self.tenant = tenant
+
+
 class MessageTooLarge(CallerError):
     """A message would pass the server's max_payload, which closes the connection."""
 
@@ -273,6 +315,18 @@ class Overloaded(BusyError):
             f"{service} already holds {limit} requests; try again, or start another worker"
         )
         self.service, self.limit = service, limit
+
+
+class RateLimited(BusyError):
+    """The caller's requests of a minute are used up."""
+
+    code = ErrorCode.RATE_LIMITED
+
+    def __init__(self, per_minute: int, retry_after_s: float) -> None:
+        super().__init__(
+            f"more than {per_minute} requests a minute; try again in {retry_after_s:.0f} s"
+        )
+        self.per_minute, self.retry_after_s = per_minute, retry_after_s
 
 
 class DeadlineExceeded(BusyError):

@@ -23,6 +23,7 @@ worker gets it. Ids and tenants never stand in subjects: they would make metrics
 | ``trimtab.evt.applied.<service>.<instance>`` | event | worker -> controller and operators |
 | ``trimtab.evt.sample.<service>.<instance>`` | event | worker -> controller |
 | ``trimtab.evt.evaluation`` | event | operator -> controller |
+| ``trimtab.evt.keys`` | event | operator -> every gateway |
 | ``trimtab.evt.session``, ``trimtab.evt.feedback`` | event | gateway -> every gateway |
 | ``trimtab.audit.entry`` | stream | controllers and direct commands -> auditors |
 | ``trimtab.doc.<collection>``, ``trimtab.doc.<collection>.<key>`` | stream | gateway -> retrievers |
@@ -51,6 +52,7 @@ APPLIED = "trimtab.evt.applied.>"
 EVALUATION = "trimtab.evt.evaluation"
 SESSION_QUERIED = "trimtab.evt.session"
 PASSAGE_CHOSEN = "trimtab.evt.feedback"
+KEYS_CHANGED = "trimtab.evt.keys"
 
 INBOX_PREFIX = "_INBOX"
 """Where replies may go; any other reply subject is refused (confused deputy)."""
@@ -71,6 +73,12 @@ LEASE_BUCKET = "trimtab_lease"
 """KV bucket of the controllers' lease: apart, or its renewals would use up the revisions that order commands."""
 
 LEASE_KEY = "leader"
+"""Its one key."""
+
+KEYS_BUCKET = "trimtab_keys"
+"""KV bucket of the API keys' digests."""
+
+KEYS_KEY = "keys"
 """Its one key."""
 
 ARTIFACT_BUCKET = "trimtab_artifacts"

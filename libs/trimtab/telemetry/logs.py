@@ -20,7 +20,7 @@ ALLOWED = frozenset(
         "endpoint", "outcome", "status", "code", "error", "detail", "release", "revision", "stage",
         "took_ms", "timing_ms", "queue_ms", "count", "size", "rows", "bytes", "limit", "path", "url", "port",
         "pid", "signal", "attempt", "wait_s", "collection", "namespace", "sequence", "index", "passages",
-        "kind", "reason", "method", "route", "detector", "taxonomy", "decided_by", "degraded", "from_state",
+        "kind", "reason", "method", "route", "detector", "taxonomy", "decided_by", "degraded", "from_state", "key_id",
         "to_state", "verdict", "workers", "readiness", "cause", "total", "dimension", "exit_code",
     }
 )  # fmt: skip

@@ -325,6 +325,12 @@ AUDIT_LOST = Counter(
     (),
     registry=REGISTRY,
 )
+GATEWAY_REFUSED = Counter(
+    "gateway_refused_total",
+    "HTTP requests refused at the door, by reason: key, scope, tenant, rate.",
+    ("reason",),
+    registry=REGISTRY,
+)
 ALERT_FIRING = Gauge(
     "controller_alert_firing",
     "Whether a trigger or alert fires, as the leading controller sees it: 1 or 0.",

@@ -62,9 +62,9 @@ def test_a_model_name_has_an_end() -> None:
 def test_a_trace_context_is_kept_in_its_form_and_dropped_in_any_other() -> None:
     good = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 
-    assert context_of(request(traceparent=good), "r", 1000).traceparent == good
+    assert context_of(request(traceparent=good), "r", "", 1000).traceparent == good
     for bad in ("", "x" * 50_000, good.upper(), good + "\n", good + "-more"):
-        assert context_of(request(traceparent=bad), "r", 1000).traceparent == ""
+        assert context_of(request(traceparent=bad), "r", "", 1000).traceparent == ""
 
 
 def test_a_passage_belongs_to_its_sender_unless_it_names_an_owner() -> None:
