@@ -107,6 +107,17 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
         Panel(
+            "Texts computed a second of the model's work",
+            "ops",
+            (
+                (
+                    'sum(rate(encoder_cache_total{result="miss"}[$__rate_interval]))'
+                    " / sum(rate(encoder_busy_seconds_total[$__rate_interval]))",
+                    "texts/s",
+                ),
+            ),
+        ),
+        Panel(
             "Parts of a search, 95th percentile",
             "s",
             ((_quantile(0.95, "retriever_search_duration_seconds", "part"), "{{part}}"),),
@@ -118,6 +129,27 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ),
     ),
     "Quality": (
+        Panel(
+            "Alerts that fire",
+            "none",
+            (
+                (
+                    "max by (alert, severity) (controller_alert_firing) > 0",
+                    "{{alert}} ({{severity}})",
+                ),
+            ),
+        ),
+        Panel(
+            "Newest evaluation of each release",
+            "percentunit",
+            (
+                (
+                    "max by (release, figure) (controller_evaluation_ratio)",
+                    "{{release}} {{figure}}",
+                ),
+            ),
+            signed=True,
+        ),
         Panel(
             "Bad events",
             "ops",
