@@ -109,16 +109,15 @@ def _learnt(adapter: Adapter, vectors: Array, bags: Sequence[Bag]) -> dict[Featu
 
 def _compared(adapter: Adapter, vectors: Array, bags: Sequence[Bag]) -> dict[Feature, Array]:
     """Return the similarities to what is known of each label."""
-    count = len(adapter.labels)
+    count, wanted = len(adapter.labels), set(adapter.weights)
     description = similarities(adapter.descriptions, vectors, count)[0]
-    alias, _ = similarities(adapter.aliases, vectors, count, floor=description)
-    example, examples = similarities(adapter.examples, vectors, count, floor=description)
-    found = {
-        Feature.DESCRIPTION: description * SHARPNESS,
-        Feature.ALIAS: alias * SHARPNESS,
-        Feature.EXAMPLE: example * SHARPNESS,
-        Feature.EXAMPLES: examples,
-    }
+    found = {Feature.DESCRIPTION: description * SHARPNESS}
+    if Feature.ALIAS in wanted:
+        alias, _ = similarities(adapter.aliases, vectors, count, floor=description)
+        found[Feature.ALIAS] = alias * SHARPNESS
+    if wanted & {Feature.EXAMPLE, Feature.EXAMPLES}:
+        example, examples = similarities(adapter.examples, vectors, count, floor=description)
+        found |= {Feature.EXAMPLE: example * SHARPNESS, Feature.EXAMPLES: examples}
     if adapter.sentences is not None:
         sentence, _ = similarities(adapter.sentences, vectors, count, floor=description)
         found[Feature.SENTENCE] = sentence * SHARPNESS

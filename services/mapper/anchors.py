@@ -1,7 +1,7 @@
 """What a text is compared with: vectors of known meaning, and the words of the labels' descriptions. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,18 @@ class Anchors:
     """(anchors, dimension), unit rows."""
     labels: NDArray[np.int64]
     """(anchors,) label index of each, rising."""
+    present: NDArray[np.int64] = field(init=False)
+    """Labels that have anchors, rising."""
+    starts: NDArray[np.int64] = field(init=False)
+    """Where the anchors of each of them begin."""
+    sizes: Array = field(init=False)
+    """How many each of them has."""
+
+    def __post_init__(self) -> None:
+        present, starts = np.unique(self.labels, return_index=True)
+        sizes = np.diff([*starts, len(self.labels)]).astype(np.float32)
+        for name, value in (("present", present), ("starts", starts), ("sizes", sizes)):
+            object.__setattr__(self, name, value)
 
     @classmethod
     def of(cls, vectors: Array, labels: NDArray[np.int64]) -> "Anchors":
@@ -38,13 +50,11 @@ def similarities(
     least = np.zeros((len(vectors), labels), dtype=np.float32) if floor is None else floor
     if not len(anchors.labels):
         return least, least * SHARPNESS
-    present, starts = np.unique(anchors.labels, return_index=True)
-    sizes = np.diff([*starts, len(anchors.labels)]).astype(np.float32)
     cosines = vectors @ anchors.vectors.T
     greatest, mean = least.copy(), least * SHARPNESS
-    greatest[:, present] = np.maximum.reduceat(cosines, starts, axis=1)
-    sums = np.add.reduceat(np.exp(SHARPNESS * cosines), starts, axis=1)
-    mean[:, present] = np.log(sums / sizes)
+    greatest[:, anchors.present] = np.maximum.reduceat(cosines, anchors.starts, axis=1)
+    sums = np.add.reduceat(np.exp(SHARPNESS * cosines), anchors.starts, axis=1)
+    mean[:, anchors.present] = np.log(sums / anchors.sizes)
     return greatest, mean
 
 

@@ -96,12 +96,17 @@ def sha256_of(path: Path) -> str:
 
 
 def refuse_unsafe(path: Path) -> None:
-    """Raise UnsafeFile when the name or the first two bytes say pickle or code."""
+    """Raise UnsafeFile when the name or the first bytes say pickle or code.
+
+    A pickle goes on with an opcode, and 0 is none: a safetensors file whose header is 1,152 bytes long
+    begins with the same two bytes and then zeros.
+    """
     if path.suffix.lower() in _FORBIDDEN_SUFFIXES:
         raise UnsafeFile(path.name)
     with path.open("rb") as file:
-        if file.read(2) in _PICKLE_PROTOCOLS:
-            raise UnsafeFile(path.name)
+        start = file.read(3)
+    if start[:2] in _PICKLE_PROTOCOLS and start[2:] != b"\0":
+        raise UnsafeFile(path.name)
 
 
 def write_manifest(

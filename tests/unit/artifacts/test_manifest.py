@@ -4,6 +4,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+import safetensors.numpy
 
 from trimtab.artifacts.manifest import (
     ArtifactCorrupt,
@@ -64,6 +65,31 @@ class Bomb:
 @pytest.mark.parametrize("name", ["model.pt", "model.pkl", "innocent.json"])
 def test_a_pickle_is_refused_unopened_whatever_it_is_called(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(pickle.dumps(Bomb()))
+
+    with pytest.raises(UnsafeFile):
+        write_manifest(tmp_path, name="bad", version="1", kind="encoder")
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_header_length_that_begins_like_a_pickle_is_none(tmp_path: Path, protocol: int) -> None:
+    length = protocol * 256 + 0x80
+    header = b"{}".ljust(length)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(length.to_bytes(8, "little") + header)
+
+    write_manifest(tmp_path, name="good", version="1", kind="encoder")
+
+    assert verify(tmp_path).reference == "good@1"
+    assert safetensors.numpy.load_file(path) == {}
+    with pytest.raises(pickle.UnpicklingError):
+        pickle.loads(path.read_bytes())
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_two_bytes_that_say_pickle_are_refused_when_nothing_follows(
+    tmp_path: Path, protocol: int
+) -> None:
+    (tmp_path / "model.safetensors").write_bytes(bytes([0x80, protocol]))
 
     with pytest.raises(UnsafeFile):
         write_manifest(tmp_path, name="bad", version="1", kind="encoder")

@@ -174,7 +174,7 @@ def test_an_adapter_without_one_of_its_scores_is_kept_without_it(
     loaded = load_component(tmp_path).adapter
     expected = lean.probabilities(queries, ["hate"] * 5)
     assert loaded.features == lean.features
-    assert np.abs(loaded.probabilities(queries, ["hate"] * 5) - expected).max() < 0.04
+    assert np.abs(loaded.probabilities(queries, ["hate"] * 5) - expected).max() < 0.08
 
 
 @pytest.mark.parametrize("calibration", [Temperature(1.7), Platt(0.8, -0.2), Line((0.2,), (0.4,))])
