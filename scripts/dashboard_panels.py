@@ -107,17 +107,6 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
         Panel(
-            "Texts computed a second of the model's work",
-            "ops",
-            (
-                (
-                    'sum(rate(encoder_cache_total{result="miss"}[$__rate_interval]))'
-                    " / sum(rate(encoder_busy_seconds_total[$__rate_interval]))",
-                    "texts/s",
-                ),
-            ),
-        ),
-        Panel(
             "Parts of a search, 95th percentile",
             "s",
             ((_quantile(0.95, "retriever_search_duration_seconds", "part"), "{{part}}"),),
@@ -128,7 +117,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             (("max by (collection) (retriever_passages)", "{{collection}}"),),
         ),
     ),
-    "Quality": (
+    "Alerts and evaluations": (
         Panel(
             "Alerts that fire",
             "none",
@@ -150,6 +139,8 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
             signed=True,
         ),
+    ),
+    "Quality": (
         Panel(
             "Bad events",
             "ops",
