@@ -40,6 +40,7 @@ SPEED = (
     Run("encoder_speed"),
     Run("encoder_service"),
     Run("retriever_overhead", ("--passages", "100000")),
+    Run("freshness"),
     Run("search_latency"),
 )
 """Every speed claim, in about half an hour; cold_start fills the home that the others use."""

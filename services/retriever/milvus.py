@@ -27,7 +27,7 @@ quarter of the size there; ``hnsw`` walks a graph."""
 _EXACT = ("flat", "ivf_flat")
 """Kinds that find the true nearest when every list is visited."""
 
-_CALL_S = 20.0
+_CALL_S = 10.0
 """Longest time of a call that nobody waits for."""
 
 _KEY_BYTES, _TENANT_BYTES = 8192, 1024
@@ -76,7 +76,9 @@ class Milvus:
             client = self._connected()
             made = not client.has_collection(name, timeout=_CALL_S)
             if made:
+                self._kinds.pop(name, None)
                 self._make(client, name, dimension)
+            self._index(client, name)
             self._check(client, name, dimension)
             client.load_collection(name, timeout=_CALL_S, replica_number=self._options.replicas)
             return made
@@ -179,27 +181,37 @@ class Milvus:
             return self._client
 
     def _make(self, client: Any, name: str, dimension: int) -> None:
-        options = self._options
         schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("key", DataType.VARCHAR, is_primary=True, max_length=_KEY_BYTES)
         schema.add_field("tenant", DataType.VARCHAR, max_length=_TENANT_BYTES)
         schema.add_field("sequence", DataType.INT64)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
-        indexes = client.prepare_index_params()
-        indexes.add_index(
-            "vector",
-            index_type=options.index.upper(),
-            metric_type="IP",
-            params=_building(options),
-        )
-        indexes.add_index("tenant", index_type="INVERTED")
         try:
-            client.create_collection(name, schema=schema, num_shards=options.shards)
+            client.create_collection(
+                name, schema=schema, num_shards=self._options.shards, timeout=_CALL_S
+            )
+        except MilvusException:
+            if not client.has_collection(name, timeout=_CALL_S):
+                raise  # else another worker made it at the same moment; what is there is checked next
+
+    def _index(self, client: Any, name: str) -> None:
+        """Make the indexes that are missing: whoever made the collection may have ended before them."""
+        options, there = self._options, client.list_indexes(name, timeout=_CALL_S)
+        indexes = client.prepare_index_params()
+        if "vector" not in there:
+            kind, building = options.index.upper(), _building(options)
+            indexes.add_index(
+                "vector", kind, index_name="vector", metric_type="IP", params=building
+            )
+        if "tenant" not in there:
+            indexes.add_index("tenant", "INVERTED", index_name="tenant")
+        if not len(indexes):
+            return
+        try:
             client.create_index(name, indexes, timeout=_CALL_S)
         except MilvusException:
-            # Another worker made it at the same moment; what is there is checked next.
-            if not client.has_collection(name, timeout=_CALL_S):
-                raise
+            if "vector" not in client.list_indexes(name, timeout=_CALL_S):
+                raise  # else another worker was faster
 
     def _check(self, client: Any, name: str, dimension: int) -> None:
         """Refuse a collection of this name that is not ours or of another dimension."""

@@ -15,7 +15,7 @@ from services.retriever.lanes import Lanes
 from services.retriever.mirror import NOTHING, Mirror, name_of
 from services.retriever.store import CollectionRow
 from services.retriever.storedvectors import StoredVectors
-from services.retriever.unmirrored import Unmirrored, mirrored, stop_mirroring
+from services.retriever.unmirrored import Unmirrored, stop_mirroring
 from services.retriever.vectordb import FarAnswer, Key, Question, VectorDatabase
 from trimtab.contracts.retrieve import PUBLIC_TENANT, DenseOutage, RetrieveRequest
 from trimtab.telemetry.logs import Logger
@@ -144,9 +144,8 @@ class Mirrors:
 
     async def _moved_out(self, row: CollectionRow) -> None:
         """Say what a collection that lives in memory again left behind."""
-        left = await self._lanes.store(mirrored, self._file, row)
+        left = await self._lanes.store(stop_mirroring, self._file, row)
         if left:
-            await self._lanes.store(stop_mirroring, self._file, row)
             self._log.warning(
                 "collection_moved_to_memory",
                 collection=row.name,

@@ -4,6 +4,7 @@ Changes are found by their stream sequence. Removals leave no row behind, so a t
 transaction that removes them: whatever a worker survives, both are there until the database has taken them.
 """
 
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,9 +70,7 @@ class Unmirrored:
 
     def end(self) -> None:
         """Keep nothing more of it, and let the file go."""
-        self._file.execute(f"DROP TRIGGER IF EXISTS mirror_{self._number}")
-        self._file.execute("DELETE FROM mirror WHERE collection = ?", (self._number,))
-        self._file.execute("DELETE FROM unmirrored_removal WHERE collection = ?", (self._number,))
+        _forget(self._file, self._number)
         self._file.close()
 
     def begin_again(self) -> None:
@@ -145,26 +144,25 @@ class Unmirrored:
         return int(found[0])
 
 
-def mirrored(path: Path, collection: CollectionRow) -> str:
-    """Return what the database calls a collection that was mirrored there last; empty when it never was."""
+def stop_mirroring(path: Path, collection: CollectionRow) -> str:
+    """Keep no more removals of a collection: its vectors live in memory from now on.
+
+    Returns what the database calls it; empty when it never was there.
+    """
     file = schema.connect(path)
     try:
-        file.executescript(_TABLES)
+        if not file.execute("SELECT 1 FROM sqlite_master WHERE name = 'mirror'").fetchone():
+            return ""
         found = file.execute(
             "SELECT name FROM mirror WHERE collection = ?", (collection.number,)
         ).fetchone()
+        _forget(file, collection.number)
         return "" if found is None else str(found[0])
     finally:
         file.close()
 
 
-def stop_mirroring(path: Path, collection: CollectionRow) -> None:
-    """Keep no more removals of a collection: its vectors live in memory from now on."""
-    file = schema.connect(path)
-    try:
-        file.executescript(_TABLES)
-        file.execute(f"DROP TRIGGER IF EXISTS mirror_{collection.number}")
-        file.execute("DELETE FROM mirror WHERE collection = ?", (collection.number,))
-        file.execute("DELETE FROM unmirrored_removal WHERE collection = ?", (collection.number,))
-    finally:
-        file.close()
+def _forget(file: sqlite3.Connection, number: int) -> None:
+    file.execute(f"DROP TRIGGER IF EXISTS mirror_{number}")
+    file.execute("DELETE FROM mirror WHERE collection = ?", (number,))
+    file.execute("DELETE FROM unmirrored_removal WHERE collection = ?", (number,))

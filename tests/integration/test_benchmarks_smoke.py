@@ -66,3 +66,18 @@ def test_the_cost_of_steering_is_reported_part_by_part(tmp_path: Path) -> None:
     assert values["steering per search, all services together"] > 0
     assert any(name.startswith("sampler.observe") for name in values)
     assert any(name.startswith("p50 of a hop, unsteered") for name in values)
+
+
+def test_the_limits_of_one_worker_are_measured_by_index_and_with_vectors_elsewhere(
+    tmp_path: Path,
+) -> None:
+    report, _ = quickly("faiss_limits", tmp_path)
+
+    value = {figure.name: figure.value for figure in report.figures}
+    for kind in ("flat", "hnsw", "ivf"):
+        assert value[f"5,000 x 128 {kind}: memory per vector"] >= 4 * 128
+    here, there = (
+        value[f"worker's memory per passage x 384, vectors in {where}, no index"]
+        for where in ("memory", "milvus")
+    )
+    assert there < here

@@ -153,6 +153,19 @@ def test_what_was_written_is_there_after_the_connection_was_closed(filled: "Milv
     assert filled.search(PLACE, question(4), 5.0).keys[0] == Key("public", "p4")
 
 
+def test_a_collection_whose_maker_ended_before_its_indexes_gets_them(filled: "Milvus") -> None:
+    client = filled._connected()
+    filled.drop(PLACE)
+    filled._make(client, PLACE, DIMENSION)
+    assert client.list_indexes(PLACE) == []
+
+    assert not filled.prepare(PLACE, DIMENSION)
+
+    assert sorted(client.list_indexes(PLACE)) == ["tenant", "vector"]
+    filled.put(PLACE, [entry(4)])
+    assert filled.search(PLACE, question(4), 5.0).keys == [Key("public", "p4")]
+
+
 def test_another_dimension_is_refused_with_what_to_do(filled: "Milvus") -> None:
     with pytest.raises(VectorsAway, match=r"dimension 16, expected 32; drop it") as refused:
         filled.prepare(PLACE, 32)
