@@ -72,8 +72,8 @@ def rescaled(
 
 
 def _damping(lengths: Lengths, mean: float, plan: LexicalPlan) -> NDArray[np.float64]:
-    damping: NDArray[np.float64] = plan.k1 * (1.0 - plan.b + plan.b * lengths / mean)
-    return damping
+    relative = lengths.astype(np.float64) / mean
+    return plan.k1 * (1.0 - plan.b + plan.b * relative)
 
 
 def _counted(

@@ -100,7 +100,8 @@ class LiveSegment:
     @property
     def left(self) -> NDArray[np.bool_]:
         """(n,) which passages are left."""
-        return self._scratch == 0.0
+        left: NDArray[np.bool_] = self._scratch == 0.0
+        return left
 
     def bury(self, slots: Slots) -> None:
         """Take passages out; slots that it does not hold, or no longer, change nothing."""

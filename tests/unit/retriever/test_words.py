@@ -10,6 +10,7 @@ from services.retriever import segments
 from services.retriever.edition import Edition
 from services.retriever.lanes import Lanes
 from services.retriever.lexical import LexicalIndex
+from services.retriever.segment import Segment
 from services.retriever.store import StoredPassage
 from services.retriever.wordcare import WordCare
 from tests.unit.retriever.corpora import PLAN, attached, build, clustered, passage, take_in
@@ -100,7 +101,7 @@ async def test_an_index_that_was_replaced_while_it_was_merged_stays_replaced(
     other = LexicalIndex(given.slots, given.documents, given.vocabulary, PLAN.lexical)
     original = segments.Merge.run
 
-    def replaced(merge: segments.Merge) -> segments.Segment:
+    def replaced(merge: segments.Merge) -> Segment:
         if edition.lexical is not other:
             edition.adopt_lexical(other, given.generation)
         return original(merge)
