@@ -86,7 +86,7 @@ def resident() -> int:
     """Return the bytes of memory that this process holds; pages of files that it looks at do not count."""
     gc.collect()
     status = Path("/proc/self/status").read_text()
-    return 1024 * int(re.search(r"RssAnon:\s+(\d+) kB", status)[1])  # type: ignore[index] - Linux has it
+    return 1024 * int(re.search(r"RssAnon:\s+(\d+) kB", status)[1])  # type: ignore[index]  # Linux has it
 
 
 def _approximate(

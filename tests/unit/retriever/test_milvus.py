@@ -44,7 +44,7 @@ def question(number: int, **changes: object) -> Question:
         "without": [],
         "nprobe": EVERY_LIST,
     }
-    return Question(**{**given, **changes})  # type: ignore[arg-type] - the fields' own types
+    return Question(**{**given, **changes})  # type: ignore[arg-type]  # the fields' own types
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def filled(milvus: "Milvus") -> "Milvus":
 
 def nearest(query: int, among: range | list[int], limit: int = 10) -> list[float]:
     cosines = VECTORS[list(among)] @ VECTORS[query]
-    return np.sort(cosines)[::-1][:limit].tolist()  # type: ignore[no-any-return] - numpy's
+    return np.sort(cosines)[::-1][:limit].tolist()  # type: ignore[no-any-return]  # numpy's
 
 
 def test_every_list_gives_the_true_nearest(filled: "Milvus") -> None:
@@ -184,7 +184,7 @@ def test_a_collection_that_is_gone_is_told_from_a_server_that_is(filled: "Milvus
 
 @pytest.mark.parametrize("index", ["flat", "ivf_flat", "ivf_sq8", "hnsw"])
 def test_every_index_finds_nearly_all_and_more_with_more_effort(index: str, tmp_path: Path) -> None:
-    with embedded(tmp_path, index=index, nlist=32) as milvus:  # type: ignore[arg-type] - one of them
+    with embedded(tmp_path, index=index, nlist=32) as milvus:  # type: ignore[arg-type]  # one of them
         milvus.prepare(PLACE, DIMENSION)
         milvus.put(PLACE, [entry(n) for n in range(600)])
 
