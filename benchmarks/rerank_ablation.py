@@ -39,7 +39,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "four + BM25 + MaxSim": (*_FOUR, *_WORDS, *_LATE),
     "all but MaxSim": (*_FOUR, *_PLACE, *_WORDS),
     "all: mlp-full": (*_FOUR, *_PLACE, *_WORDS, *_LATE),
-    "all + session: mlp-session": (*_FOUR, *_PLACE, *_WORDS, *_LATE, *_SESSION),
+    "all + session, trained as one": (*_FOUR, *_PLACE, *_WORDS, *_LATE, *_SESSION),
 }
 """Names of features by group; one with a session's is judged with the simulated session."""
 
