@@ -76,12 +76,12 @@ class Caretaker:
         """Look after an edition no longer."""
         self._kept = [kept for kept in self._kept if kept.edition is not edition]
 
-    def changed(self, collection: Collection) -> None:
-        """Learn that passages were applied to a collection."""
+    def changed(self, collection: Collection, count: int) -> None:
+        """Learn that ``count`` passages were applied to a collection, or removed from it."""
         for kept in self._kept:
             if kept.edition.collection is collection:
                 dead = kept.edition.dead
-                kept.condition = kept.condition.changed(collection.size, _now(), dead)
+                kept.condition = kept.condition.changed(collection.size, _now(), dead, count)
         self._wake.set()
 
     def forget(self) -> None:
@@ -106,7 +106,7 @@ class Caretaker:
                 return
             changed = await self._indexing.restore(edition)
             if changed is not None:
-                kept.condition = _indexed(kept)
+                kept.condition = replace(_indexed(kept), behind=changed)
             if changed:
                 kept.condition = kept.condition.unsaved(_now())
 
@@ -198,9 +198,7 @@ class Caretaker:
         async with self._changing:  # searches go on meanwhile; only changes wait
             if kept in self._kept and kept.edition.index is not None:
                 await self._indexing.save(kept.edition, on_host(kept.edition.index))
-            kept.condition = replace(
-                kept.condition, unsaved_since=None, save_took_s=_now() - started
-            )
+            kept.condition = kept.condition.saved(_now(), _now() - started)
 
 
 def _indexed(kept: _Kept) -> Condition:

@@ -251,7 +251,7 @@ class Catalogue:
             part = changes[start : start + chunk]
             await self._lanes.search(collection.apply, part, taken.sequence)
         self._collections = {**self._collections, row.name: collection}
-        self.caretaker.changed(collection)
+        self.caretaker.changed(collection, len(removed) + len(changes))
         self._words.changed()
         await self.mirrors.begin(row, self.stream)
         self.mirrors.changed(row.name)

@@ -20,6 +20,11 @@ _MOST_DEAD = 0.5
 _SNAPSHOT_QUIET_S = 5.0
 _SNAPSHOT_LATEST_S = 60.0
 _SNAPSHOT_SHARE = 20.0
+_SNAPSHOT_WORTH = 0.01
+"""Share of the passages that must have changed: the others are read from the store faster than all is written."""
+
+_SNAPSHOT_RARE_S = 3600.0
+"""Fewer changes than that are saved after so long, and at an orderly stop."""
 
 
 class Chore(StrEnum):
@@ -52,11 +57,15 @@ class Condition:
     """Whether there were passages before there was a BM25 index to follow their changes."""
     unsaved_since: float | None = None
     """First change that no snapshot holds; None when one holds all."""
+    behind: int | None = None
+    """Passages that the newest snapshot of this index lacks; None when there is no snapshot of it."""
+    saved_at: float = float("-inf")
+    """When the last snapshot was written."""
     save_took_s: float = 0.0
-    """What the last snapshot took."""
+    """What it took."""
 
-    def changed(self, passages: int, now: float, dead: int = 0) -> "Condition":
-        """Return the condition after passages were applied, with ``dead`` tombstones in the index then."""
+    def changed(self, passages: int, now: float, dead: int = 0, count: int = 1) -> "Condition":
+        """Return the condition after ``count`` passages were applied, with ``dead`` tombstones in the index then."""
         unsaved = self.unsaved_since
         return replace(
             self,
@@ -64,15 +73,20 @@ class Condition:
             dead=dead,
             changed_at=now,
             unsaved_since=now if unsaved is None else unsaved,
+            behind=None if self.behind is None else self.behind + count,
         )
 
     def indexed(self, kind: Kind, nlist: int, dead: int = 0) -> "Condition":
-        """Return the condition once another index answers."""
-        return replace(self, kind=kind, nlist=nlist, dead=dead, unfit_at=0)
+        """Return the condition once another index answers, of which there is no snapshot."""
+        return replace(self, kind=kind, nlist=nlist, dead=dead, unfit_at=0, behind=None)
 
     def unsaved(self, now: float) -> "Condition":
         """Return the condition once there is something that no snapshot holds."""
         return self if self.unsaved_since is not None else replace(self, unsaved_since=now)
+
+    def saved(self, now: float, took_s: float = 0.0) -> "Condition":
+        """Return the condition once a snapshot holds everything."""
+        return replace(self, unsaved_since=None, behind=0, saved_at=now, save_took_s=took_s)
 
 
 Choose = Callable[[Condition, Plan], Chore | None]
@@ -124,5 +138,9 @@ def wants_index(state: Condition, plan: Plan) -> bool:
 def _snapshot_due_at(state: Condition) -> float:
     if state.unsaved_since is None or state.kind == "flat":
         return float("inf")  # FLAT is its vectors, and these are in the store
-    latest = state.unsaved_since + max(_SNAPSHOT_LATEST_S, _SNAPSHOT_SHARE * state.save_took_s)
-    return min(state.changed_at + _SNAPSHOT_QUIET_S, latest)
+    rest_s = max(_SNAPSHOT_LATEST_S, _SNAPSHOT_SHARE * state.save_took_s)
+    rested = state.saved_at + rest_s
+    if state.behind is not None and state.behind < _SNAPSHOT_WORTH * state.passages:
+        return max(state.unsaved_since + _SNAPSHOT_RARE_S, rested)
+    quiet = min(state.changed_at + _SNAPSHOT_QUIET_S, state.unsaved_since + rest_s)
+    return max(quiet, rested)

@@ -1,5 +1,6 @@
 """When BM25, indexes and snapshots are due: a table over time, no clock."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -72,6 +73,39 @@ def test_a_slow_snapshot_of_a_busy_collection_is_rare() -> None:
 
     assert next_chore(state, PLAN, now=400.0) is None
     assert next_chore(state, PLAN, now=500.0) is Chore.SNAPSHOT
+
+
+def test_a_trickle_of_changes_never_has_the_index_written_anew() -> None:
+    """Rows are durable one by one; a snapshot for each would write a million vectors for one of them."""
+    state = replace(SETTLED, passages=1_000_000, kind="ivf", nlist=1000).saved(now=0.0, took_s=3.0)
+    written = []
+    for second in range(0, 6 * 3600, 7):  # always quiet for longer than five seconds
+        state = state.changed(1_000_000, float(second))
+        if next_chore(state, PLAN, now=second + 6.9) is Chore.SNAPSHOT:
+            written.append(second)
+            state = state.saved(second + 6.9, took_s=3.0)
+
+    assert 5 <= len(written) <= 6, "once an hour"
+
+
+def test_heavy_change_has_it_written_once_a_minute_at_most() -> None:
+    state = replace(SETTLED, passages=100_000, kind="ivf", nlist=316).saved(now=0.0, took_s=0.5)
+    written = []
+    for second in range(1, 3601):
+        state = state.changed(100_000, float(second), count=200)
+        if next_chore(state, PLAN, now=second + 0.5) is Chore.SNAPSHOT:
+            written.append(second)
+            state = state.saved(second + 0.5, took_s=0.5)
+
+    gaps = [later - earlier for earlier, later in itertools.pairwise(written)]
+    assert 50 <= len(written) <= 60
+    assert min(gaps) >= 60
+
+
+def test_an_index_that_no_snapshot_holds_is_saved_soon_however_little_changes() -> None:
+    state = replace(SETTLED, passages=1_000_000).indexed("ivf", 1000).unsaved(now=0.0)
+
+    assert next_chore(state, PLAN, now=60.0) is Chore.SNAPSHOT
 
 
 def test_words_come_before_ivf_and_ivf_before_snapshots() -> None:
