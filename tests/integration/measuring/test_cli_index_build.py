@@ -105,7 +105,7 @@ def test_flat_truth_is_written_under_a_checksum_and_the_same_the_second_time(
     assert all(len(answer.ids) == len(answer.cosines) == 50 for answer in answers)
     texts = [json.loads(line)["text"] for line in measured.questions.read_text().splitlines()]
     sentences = [text for text in texts if " " in text]  # some are the very name of a passage
-    assert len(sentences) > 30
+    assert len(sentences) > 10
     assert not any(text in (tmp_path / "truth.jsonl").read_text() for text in sentences)
 
 
