@@ -234,6 +234,41 @@ async def test_the_gateway_keeps_explanations_that_the_operator_reads(
         assert gateway.refused + operator.refused == []
 
 
+async def test_the_gateway_begins_collections_and_asks_a_retriever_for_an_articles_passages(
+    guarded: GuardedServer,
+) -> None:
+    record, asked = subjects.collection_record("begun"), subjects.passages("x@1")
+
+    async with guarded.connected("gateway") as gateway, guarded.connected("retriever") as retriever:
+        js = gateway.connection.jetstream()
+        await ensure(js, docs_stream())
+        await js.publish(record, b"record", stream=subjects.DOCS_STREAM)
+        received = await retriever.connection.subscribe(asked, "retriever")
+        await retriever.heard()
+        asking = asyncio.create_task(gateway.connection.request(asked, b"ids?", timeout=10))
+        question = await received.next_msg(timeout=10)
+        await retriever.publish(question.reply, b"ids")
+
+        assert (await asking).data == b"ids"
+        assert gateway.refused + retriever.refused == []
+
+
+@pytest.mark.parametrize("role", ["producer", "operator"])
+@pytest.mark.parametrize("subject", [subjects.DOCUMENTS_DELETE, subjects.DOCUMENTS_GET])
+async def test_producers_and_operators_delete_and_read_through_the_gateway(
+    guarded: GuardedServer, role: str, subject: str
+) -> None:
+    async with guarded.connected("gateway") as gateway, guarded.connected(role) as asker:
+        received = await gateway.connection.subscribe(subject, "gateway")
+        await gateway.heard()
+        asking = asyncio.create_task(asker.connection.request(subject, b"gone?", timeout=10))
+        question = await received.next_msg(timeout=10)
+        await gateway.publish(question.reply, b"gone")
+
+        assert (await asking).data == b"gone"
+        assert gateway.refused + asker.refused == []
+
+
 async def test_the_operator_can_ask_what_the_doctor_asks(guarded: GuardedServer) -> None:
     async with guarded.connected("gateway") as gateway, guarded.connected("encoder") as encoder:
         await ensure(gateway.connection.jetstream(), docs_stream())
@@ -296,6 +331,12 @@ _PUBLISH = [
     ("encoder", subjects.retrieve("x@1")),
     ("encoder", subjects.document("stdlib", "ab12")),
     ("encoder", subjects.STATUS),
+    ("encoder", subjects.collection_record("stdlib")),
+    ("encoder", subjects.DOCUMENTS_DELETE),
+    ("retriever", subjects.collection_record("stdlib")),
+    ("producer", subjects.collection_record("stdlib")),
+    ("producer", subjects.passages("x@1")),
+    ("operator", subjects.collection_record("stdlib")),
     ("retriever", STATE),
     ("retriever", subjects.encode("x@1")),
     ("retriever", subjects.document("stdlib", "ab12")),
