@@ -56,6 +56,10 @@ class Timings:
     """A bare publish, from the call to its acknowledgement."""
 
 
+Pick = Callable[[Timings], list[float]]
+"""One of the lists of a round."""
+
+
 class TooLate(Exception):
     """A change was not seen in half a minute: that is a fault, not a figure."""
 
@@ -152,25 +156,26 @@ def figures(rounds: list[Timings]) -> list[Figure]:
     """Return the table's lines."""
     n = sum(len(each.put) for each in rounds)
 
-    def part(name: str, pick: Callable[[Timings], list[float]], share: float) -> list[float]:
+    def part(pick: Pick, share: float) -> list[float]:
         return [percentile(pick(each), share) for each in rounds]
 
     lines = []
-    for name, answered, visible in (
-        ("upsert", lambda t: t.put, lambda t: t.seen),
-        ("delete", lambda t: t.delete, lambda t: t.unseen),
-    ):
+    verbs: dict[str, tuple[Pick, Pick]] = {
+        "upsert": (lambda each: each.put, lambda each: each.seen),
+        "delete": (lambda each: each.delete, lambda each: each.unseen),
+    }
+    for name, (answered, visible) in verbs.items():
         end = "found" if name == "upsert" else "not found any more"
         for share in (0.5, 0.99):
             label = f"p{round(100 * share)}"
             aim = WITHIN if share > 0.5 else None
-            took = part(name, visible, share)
+            took = part(visible, share)
             lines.append(over_rounds(f"{label} {name}: reply to {end}", "ms", took, n=n, aim=aim))
-            took = part(name, answered, share)
+            took = part(answered, share)
             lines.append(over_rounds(f"{label} {name}: request to durable reply", "ms", took, n=n))
         ratios = [percentile(answered(each), 0.5) / percentile(each.floor, 0.5) for each in rounds]
         lines.append(over_rounds(f"p50 ratio {name} / bare publish", "x", ratios, n=n))
-    floors = part("floor", lambda t: t.floor, 0.5)
+    floors = part(lambda each: each.floor, 0.5)
     lines.append(over_rounds("p50 bare publish of the same bytes, acknowledged", "ms", floors, n=n))
     return lines
 
@@ -178,6 +183,7 @@ def figures(rounds: list[Timings]) -> list[Figure]:
 async def measure(given: arguments.Arguments) -> tuple[list[Figure], int]:
     """Bring a deployment up and change passages; return the lines and the size of the collection."""
     modules = fleet.QUICK_MODULES if given.quick else ()
+    texts = questions(modules)  # before there is a connection that a busy loop would lose
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch) / "home" if given.quick else fleet.HOME
         async with (
@@ -195,7 +201,7 @@ async def measure(given: arguments.Arguments) -> tuple[list[Figure], int]:
             )
             try:
                 release = (await (await ControlStore.open(client.connection)).read()).release
-                changes = Changes(client, js, release, questions(modules))
+                changes = Changes(client, js, release, texts)
                 await changes.one(Timings())  # the first of all loads what the others find loaded
                 rounds = []
                 for _ in range(given.rounds):

@@ -28,8 +28,8 @@ class Shelf:
         ]
 
 
-def texts(hits: list[Hit]) -> list[str]:
-    return [hit.text for hit in hits]
+def texts(hits: Sequence[Hit | None]) -> list[str]:
+    return [hit.text for hit in hits if hit is not None]
 
 
 def test_what_was_read_once_is_not_read_again() -> None:
@@ -66,3 +66,19 @@ def test_more_than_fits_pushes_the_oldest_out_and_is_answered_all_the_same() -> 
     assert texts(everything) == [f"text {slot:03d}" for slot in range(10)]
     assert texts(again) == ["text 009", "text 000"]
     assert shelf.reads == [list(range(10)), [0]]
+
+
+def test_a_passage_that_is_gone_is_neither_returned_nor_kept() -> None:
+    shelf = Shelf()
+    gone = {4}
+    cache = HitCache(
+        lambda slots: [None if slot in gone else shelf.read([slot])[0] for slot in slots]
+    )
+
+    first = cache.get([3, 4, 5])
+    gone.clear()
+    second = cache.get([3, 4, 5])
+
+    assert [hit and hit.id for hit in first] == ["p3", None, "p5"]
+    assert [hit and hit.id for hit in second] == ["p3", "p4", "p5"]
+    assert [slots for slots in shelf.reads if slots == [4]] == [[4]]

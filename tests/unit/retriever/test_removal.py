@@ -150,7 +150,9 @@ def test_a_passage_put_and_removed_in_one_batch_is_as_it_is_at_the_end(
     row = docs(store)
     apply(store, row, passage(0, VECTORS[0]))
     again = passage(0, VECTORS[1], text="again", sequence=3)
-    order = [removal(0, 2), again] if last == "put" else [again, removal(0, 4)]
+    order: list[Passage | Removal] = (
+        [removal(0, 2), again] if last == "put" else [again, removal(0, 4)]
+    )
 
     applied = apply(store, row, *order)
 
