@@ -34,6 +34,7 @@ _SPELLED = {
     "ERROR": "Nats-Service-Error",
     "ERROR_CODE": "Nats-Service-Error-Code",
     "CONTENT_HASH": "Trimtab-Content-Hash",
+    "ENTRY": "Trimtab-Entry",
 }
 """Users' clients send and read these: a rename breaks them."""
 

@@ -35,6 +35,8 @@ def test_subject_spellings_are_a_public_contract() -> None:
     assert subjects.sample("encoder", "e1") == "trimtab.evt.sample.encoder.e1"
     assert subjects.document("stdlib", "ab12") == "trimtab.doc.stdlib.ab12"
     assert subjects.documents_of("stdlib") == "trimtab.doc.stdlib.*"
+    assert subjects.collection_record("stdlib") == "trimtab.doc.stdlib"
+    assert subjects.passages("hybrid@2") == "trimtab.v1.passages.hybrid-2"
     assert subjects.explanation("ab12") == "trimtab.explain.ab12"
 
 
