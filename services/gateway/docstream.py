@@ -100,7 +100,7 @@ class DocStream:
     async def record(self, collection: str) -> CollectionRecord | None:
         """Return what is fixed for a collection; None for one that nobody began.
 
-        A collection that is older than records is what its last passage says.
+        A collection that is older than records gets one: what its last passage says.
 
         Raises:
             BusUnavailable: the stream does not answer.
@@ -109,7 +109,9 @@ class DocStream:
         if found is not None:
             return decode(CollectionRecord, found.data or b"")
         passage = await self.last(subjects.documents_of(collection))
-        return None if passage is None or not holds(passage) else _record_of(passage)
+        if passage is None or not holds(passage):
+            return None
+        return await self.begin(_record_of(passage))
 
     async def begin(self, record: CollectionRecord) -> CollectionRecord:
         """Write a collection's record unless it has one; return the one that holds.

@@ -47,6 +47,14 @@ class _Pending:
     subject: str
 
 
+@dataclass(frozen=True)
+class _Room:
+    """Where a request's passages go."""
+
+    collection: str
+    record: CollectionRecord | None
+
+
 class Intake:
     """Stores passages in the stream that every retriever follows."""
 
@@ -78,7 +86,8 @@ class Intake:
         sequence = max(known, default=0)
         for start in range(0, len(changed), _ENCODE_AT_ONCE):
             batch = changed[start : start + _ENCODE_AT_ONCE]
-            stored = await self._store_or_name(batch, request.collection, stages, rejected)
+            room = _Room(request.collection, record)
+            stored = await self._store_or_name(batch, room, stages, rejected)
             sequence = max(sequence, stored)
         refused = len(rejected) - len(bad)
         return PutReply(
@@ -97,11 +106,11 @@ class Intake:
         return last.seq or 0
 
     async def _store_or_name(
-        self, batch: Sequence[_Pending], collection: str, stages: Stages, rejected: list[Rejected]
+        self, batch: Sequence[_Pending], room: _Room, stages: Stages, rejected: list[Rejected]
     ) -> int:
         """Store a batch and return its last sequence; halve one that is refused until the bad passage is alone."""
         try:
-            return await self._store(batch, collection, stages)
+            return await self._store(batch, room, stages)
         except (DimensionMismatch, NamespaceMismatch):
             raise  # speaks of the collection: it would be said again of each passage
         except TrimtabError as error:
@@ -114,11 +123,9 @@ class Intake:
                 return 0
         middle = len(batch) // 2
         halves = (batch[:middle], batch[middle:])
-        return max(
-            [await self._store_or_name(half, collection, stages, rejected) for half in halves]
-        )
+        return max([await self._store_or_name(half, room, stages, rejected) for half in halves])
 
-    async def _store(self, batch: Sequence[_Pending], collection: str, stages: Stages) -> int:
+    async def _store(self, batch: Sequence[_Pending], room: _Room, stages: Stages) -> int:
         release = stages.release
         encoded = await stages.encode(
             EncodeRequest(
@@ -127,17 +134,19 @@ class Intake:
                 tokens=True,
             )
         )
-        record = CollectionRecord(
-            collection=collection,
-            namespace=release.namespace,
-            component=release.encode,
-            dimension=encoded.vectors.dim,
+        record = room.record or await self._stream.begin(
+            CollectionRecord(
+                collection=room.collection,
+                namespace=release.namespace,
+                component=release.encode,
+                dimension=encoded.vectors.dim,
+            )
         )
-        check_space(await self._stream.begin(record), release.namespace, encoded.vectors.dim)
+        check_space(record, release.namespace, encoded.vectors.dim)
         writes = []
         for item, vector, tokens in zip(batch, *_rows(encoded, len(batch)), strict=True):
             passage = IndexedPassage(
-                collection=collection,
+                collection=room.collection,
                 namespace=release.namespace,
                 component=release.encode,
                 document=item.document,

@@ -21,7 +21,7 @@ from trimtab.bus.caller import Caller
 from trimtab.cli.app import build
 from trimtab.client import Client
 from trimtab.contracts import subjects
-from trimtab.contracts.documents import CollectionRecord, Document, Entry
+from trimtab.contracts.documents import CollectionRecord, Document, Entry, IndexedPassage
 from trimtab.contracts.encode import EncodeReply, TokenVectors
 from trimtab.contracts.errors import RemoteError
 from trimtab.contracts.gates import ProbeSearch
@@ -222,3 +222,33 @@ async def test_the_first_ingest_fixes_the_space_and_two_at_once_agree(place: Pla
         subjects.DOCS_STREAM, subjects_filter=subjects.collection_record(name)
     )
     assert info.state.subjects == {subjects.collection_record(name): 1}
+
+
+@pytest.mark.parametrize("namespace", [SPACE, OTHER_SPACE])
+async def test_a_collection_older_than_records_gets_the_one_of_its_passages(
+    place: Place, namespace: str
+) -> None:
+    name = f"old-{uuid.uuid4().hex[:8]}"
+    js = place.connection.jetstream()
+    passage = IndexedPassage(
+        collection=name,
+        namespace=namespace,
+        component="minilm-int8@1",
+        document=Document(id="0", text="An old otter."),
+        content_hash="0" * 64,
+        vector=unit(),
+        tokens=None,
+    )
+    await js.publish(
+        subjects.document(name, "ab" * 16), encode(passage), stream=subjects.DOCS_STREAM
+    )
+
+    if namespace == SPACE:
+        assert (await place.client.put_documents(name, [OTP])).new == 1
+    else:
+        refused = await refusal(place.client.put_documents(name, [OTP]))
+        assert refused == ("NamespaceMismatch", 422)
+
+    message = await js.get_last_msg(subjects.DOCS_STREAM, subjects.collection_record(name))
+    record = msgspec.msgpack.decode(message.data or b"", type=CollectionRecord)
+    assert (record.namespace, record.dimension) == (namespace, DIMENSION)
