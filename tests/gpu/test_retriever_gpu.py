@@ -10,6 +10,7 @@ import pytest
 
 from services.retriever.dense import Vectors
 from services.retriever.gpu import NoDevice, device
+from services.retriever.ivf import IvfLists
 from services.retriever.ondevice import OnDevice, ToDevice
 from tests.unit.retriever import test_kinds as suite
 from tests.unit.retriever.corpora import unit
@@ -47,7 +48,7 @@ def test_it_keeps_the_rules_of_every_kind(
     def filled(plan: Any, vectors: Vectors) -> Any:
         index = empty(plan, vectors)
         index.extend(vectors, np.arange(len(vectors), dtype=np.int64))
-        return cloned(OnDevice(index, to_device, never)) if plan.kind == "ivf" else index
+        return cloned(OnDevice(index, to_device, never)) if isinstance(index, IvfLists) else index
 
     monkeypatch.setattr(suite, "filled", filled)
     given_to: dict[str, object] = {"plan": suite.PLANS["ivf"], "tmp_path": tmp_path}

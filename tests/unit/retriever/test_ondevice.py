@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.retriever import golden
-from services.retriever.dense import Slots, Vectors
+from services.retriever import golden, kinds
+from services.retriever.dense import DenseIndex, Slots, Vectors
 from services.retriever.index import FlatVectors, faiss
 from services.retriever.ivf import IvfLists, train_ivf
 from services.retriever.ondevice import STALE_AT, Clone, OnDevice, on_host
@@ -39,7 +39,8 @@ def on_cpu(lists: Any) -> Clone:
     return Clone(faiss.clone_index(lists))
 
 
-def cloned(lists: IvfLists) -> OnDevice:
+def cloned(lists: DenseIndex) -> OnDevice:
+    assert isinstance(lists, IvfLists)
     made = OnDevice(lists, on_cpu, never)
     clone = made.clone()
     assert clone is not None
@@ -79,6 +80,7 @@ def placed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
             return lists
         if request.param == "as it was trained":
             return cloned(lists)
+        assert isinstance(lists, IvfLists)
         return AlwaysYoung(lists, on_cpu, never)
 
     def filled(plan: Any, vectors: Vectors) -> Any:
@@ -226,5 +228,5 @@ def test_what_is_saved_and_asked_the_golden_queries_is_the_lists(tmp_path: Path)
     assert on_host(lists) is lists
     questions = golden.record(on_host(index), vectors[golden.spread(np.arange(600))], nprobe=1)
     index.write(tmp_path / "index")
-    again = suite.kinds.read(suite.PLANS["ivf"], tmp_path / "index", DIMENSION, 600)
+    again = kinds.read(suite.PLANS["ivf"], tmp_path / "index", DIMENSION, 600)
     assert golden.passes(again, questions)
