@@ -39,7 +39,7 @@ def foreign(queries: Sequence[Query], own: Earlier) -> Earlier:
     having = np.array([n for n, before in enumerate(own) if before], dtype=np.int64)
     found: Earlier = []
     for query in queries:
-        drawn = rng.permutation(having)[:20] if len(having) else []
+        drawn = rng.permutation(having)[:20].tolist()
         other = next((n for n in drawn if queries[n].cluster != query.cluster), None)
         found.append([] if other is None else own[other])
     return found

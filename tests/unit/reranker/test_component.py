@@ -70,7 +70,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_pickle_in_place_of_the_weights_is_refused(tmp_path: Path) -> None:
     component(tmp_path)
     path = tmp_path / REFERENCE / WEIGHTS
-    path.write_bytes(b"\x80\x04" + path.read_bytes()[2:])
+    path.write_bytes(b"\x80\x04\x95" + path.read_bytes()[3:])
 
     with pytest.raises(UnsafeFile):
         load_component(tmp_path / REFERENCE)
