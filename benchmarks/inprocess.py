@@ -163,7 +163,7 @@ class Search:
 def keep_to_one_thread() -> None:
     """Keep NumPy's linear algebra in the calling thread, as every service does at its start."""
     # Comes with scikit-learn.
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     threadpool_limits(1)
 

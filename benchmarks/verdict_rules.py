@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp  # type: ignore[import-untyped]  # comes with scikit-learn
-from scipy.stats import mannwhitneyu  # type: ignore[import-untyped]
+from scipy.special import logsumexp
+from scipy.stats import mannwhitneyu
 
 from services.controller.counttest import RATIOS, Counts, CountTest
 

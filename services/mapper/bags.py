@@ -26,7 +26,7 @@ class Bags:
     @classmethod
     def of(cls, texts: Sequence[str]) -> "Bags":
         """Count the features of texts."""
-        from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+        from scipy.sparse import csr_matrix
 
         rows = [lexical.counts(text, lexical.SPACE) for text in texts]
         starts = np.cumsum([0, *(len(places) for places, _ in rows)])

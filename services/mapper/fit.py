@@ -107,7 +107,7 @@ def _one_thread() -> AbstractContextManager[object]:
     These matrices are small; spinning threads on a busy machine made training 7 times slower.
     """
     try:
-        from threadpoolctl import (  # type: ignore[import-untyped]
+        from threadpoolctl import (
             threadpool_limits,  # comes with scikit-learn
         )
     except ImportError:
@@ -148,7 +148,7 @@ def fit_weights(table: Array, targets: Indices, decay: float) -> Array:
     ``table`` is (n, labels, features); the loss is the mean negative log-likelihood plus
     ``decay`` times the squared weights.
     """
-    from scipy.optimize import minimize  # type: ignore[import-untyped]  # comes with scikit-learn
+    from scipy.optimize import minimize
 
     rows = np.arange(len(targets))
     own = table[rows, targets].astype(np.float64)

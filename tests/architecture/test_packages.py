@@ -35,6 +35,8 @@ HOMES: dict[str, set[str]] = {
     },
     "onnxruntime": {"services.encoder.onnx_engine", "services.encoder.quantize"},
     "openvino": {"services.encoder.openvino_engine"},
+    "grpc": {"services.retriever.milvus"},
+    "pymilvus": {"services.retriever.milvus"},
     "opentelemetry": {"trimtab.telemetry.traces"},
     "pymilvus": {"services.retriever.milvus"},
     "structlog": {"trimtab.telemetry.logs"},
@@ -47,6 +49,7 @@ HOMES: dict[str, set[str]] = {
 _NEVER = {"torch", "vllm", "transformers", "sentence_transformers", "ray", "pandas", "requests"}
 _BROUGHT_ALONG = {
     "annotated-types": "pydantic",
+    "grpcio": "pymilvus",
     "grpcio": "pymilvus",
     "scipy": "scikit-learn",
     "starlette": "fastapi",

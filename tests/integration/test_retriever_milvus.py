@@ -53,7 +53,7 @@ def milvus(tmp_path: Path) -> Iterator[MilvusServer]:
 def worker(server: LocalServer, home: Path, milvus: MilvusServer, instance: str = "r-1") -> Worker:
     settings = RetrieverSettings(
         instance=instance,
-        backends=BACKENDS,  # type: ignore[arg-type]  # its values are the two words
+        backends=BACKENDS,
         milvus_uri=milvus.uri,
         milvus_nlist=8,
         milvus_timeout_ms=5000,
