@@ -64,9 +64,12 @@ def nearest_examples(seen: Corpus, held: Texts) -> Answers:
 
 
 def words(seen: Corpus, held: Texts) -> Answers:
-    """TF-IDF of words and word pairs with logistic regression, over examples."""
-    vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
-    model = LogisticRegression(C=30.0, max_iter=200, tol=_LEAST)
+    """TF-IDF of words and word pairs of several texts with logistic regression, over examples.
+
+    Single precision: hundreds of labels times all words of one text alone took 7 GB in double.
+    """
+    vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2, dtype=np.float32)
+    model = LogisticRegression(C=30.0, max_iter=100, tol=_LEAST)
     model.fit(vectorizer.fit_transform(seen.examples.texts), seen.examples.labels)
     return _probable(model, vectorizer.transform(held.texts))
 
