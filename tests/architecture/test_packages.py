@@ -38,7 +38,6 @@ HOMES: dict[str, set[str]] = {
     "grpc": {"services.retriever.milvus"},
     "pymilvus": {"services.retriever.milvus"},
     "opentelemetry": {"trimtab.telemetry.traces"},
-    "pymilvus": {"services.retriever.milvus"},
     "structlog": {"trimtab.telemetry.logs"},
     "tokenizers": {"services.encoder.tokenizer"},
     "uvicorn": {"services.gateway.listener"},
@@ -49,7 +48,6 @@ HOMES: dict[str, set[str]] = {
 _NEVER = {"torch", "vllm", "transformers", "sentence_transformers", "ray", "pandas", "requests"}
 _BROUGHT_ALONG = {
     "annotated-types": "pydantic",
-    "grpcio": "pymilvus",
     "grpcio": "pymilvus",
     "scipy": "scikit-learn",
     "starlette": "fastapi",

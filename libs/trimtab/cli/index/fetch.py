@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.cli.failure import Failure
-from trimtab.cli.index.held_out import asked
+from trimtab.cli.index.asked import asked
 from trimtab.client import Client
 from trimtab.evaluation.live import Live
 from trimtab.evaluation.queries import Query

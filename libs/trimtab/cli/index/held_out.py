@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rich.progress import Progress
 
 from trimtab.cli.judged import inconclusive
 from trimtab.evaluation.asking import Found
 from trimtab.evaluation.bootstrap import Clusters, Interval, paired
-from trimtab.evaluation.live import Encoded, Live
 from trimtab.evaluation.metrics import Values, measure
 from trimtab.evaluation.overlap import MEMBER_COSINE, Overlap, overlap
 from trimtab.evaluation.queries import Query
@@ -28,14 +26,6 @@ class Comparison:
     """Of each."""
     deltas: dict[str, Interval]
     """Metric -> approximate less exact, over the queries that say what is relevant; empty without such."""
-
-
-async def asked(live: Live, queries: Sequence[Query], bar: Progress) -> list[Encoded]:
-    """Encode the queries by the live encoder."""
-    task = bar.add_task("encoding", total=len(queries))
-    return await live.encode(
-        [query.text for query in queries], lambda done: bar.advance(task, done)
-    )
 
 
 def usable(truth: Sequence[Found]) -> tuple[list[int], int]:

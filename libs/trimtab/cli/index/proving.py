@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from trimtab.cli import judged
-from trimtab.cli.index.held_out import Comparison, asked, compare, usable
+from trimtab.cli.index.asked import asked
+from trimtab.cli.index.held_out import Comparison, compare, usable
 from trimtab.contracts.inspect import InspectReply
 from trimtab.evaluation.asking import approximate, exact
 from trimtab.evaluation.gates import Gate, at_least, at_most

@@ -12,7 +12,8 @@ from trimtab.cli import judged, options, steering
 from trimtab.cli.address import nats_url
 from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import guarded
-from trimtab.cli.index.held_out import asked, compare, usable
+from trimtab.cli.index.asked import asked
+from trimtab.cli.index.held_out import compare, usable
 from trimtab.cli.link import reach
 from trimtab.cli.output import print_json, stdout
 from trimtab.cli.questions import Count, NeededFile, read

@@ -9,7 +9,7 @@ import typer
 from trimtab.cli import judged, options
 from trimtab.cli.address import nats_url
 from trimtab.cli.failure import Failure, guarded
-from trimtab.cli.index.held_out import asked
+from trimtab.cli.index.asked import asked
 from trimtab.cli.link import reach
 from trimtab.cli.output import print_json, stdout
 from trimtab.cli.questions import Count, NeededFile, read

@@ -9,7 +9,8 @@ import typer
 from trimtab.cli import judged, options
 from trimtab.cli.address import nats_url
 from trimtab.cli.failure import guarded
-from trimtab.cli.index.held_out import Comparison, asked, compare, usable
+from trimtab.cli.index.asked import asked
+from trimtab.cli.index.held_out import Comparison, compare, usable
 from trimtab.cli.link import reach
 from trimtab.cli.output import stdout
 from trimtab.cli.questions import Count, NeededFile, read
