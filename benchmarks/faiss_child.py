@@ -16,11 +16,11 @@ import numpy as np
 
 from benchmarks import retriever_data
 from benchmarks.figure import percentile
-from services.retriever.dense import DenseIndex, Nearest, Slots, Vectors
-from services.retriever.index import FlatVectors, use_one_thread
-from services.retriever.kinds import sample_size, train
+from services.retriever.dense.flat import FlatVectors, use_one_thread
+from services.retriever.dense.index import DenseIndex, Nearest, Slots, Vectors
+from services.retriever.dense.kinds import sample_size, train
+from services.retriever.passages.visibility import VisibleSet
 from services.retriever.plan import SHIPPED, IndexPlan, load_plan, nlist_for
-from services.retriever.visibility import VisibleSet
 
 LIMIT = 50
 """Results per search: what a request asks for."""

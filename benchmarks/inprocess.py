@@ -15,13 +15,13 @@ from services.encoder.component import ComponentBackend, open_component
 from services.encoder.compute import Job, compute
 from services.reranker.component import Component, load_component
 from services.reranker.ranking import rank
+from services.retriever.dense.flat import use_one_thread
 from services.retriever.edition import Edition
-from services.retriever.index import use_one_thread
-from services.retriever.loading import lexical_of, load_collection
+from services.retriever.passages.loading import lexical_of, load_collection
+from services.retriever.passages.store import FILE, Store
 from services.retriever.plan import load_plan
 from services.retriever.search import retrieve
-from services.retriever.store import FILE, Store
-from services.retriever.terms import Stem, english_stemmer
+from services.retriever.words.terms import Stem, english_stemmer
 from trimtab.contracts.component import Release
 from trimtab.contracts.encode import TokenVectors
 from trimtab.contracts.rerank import RerankReply

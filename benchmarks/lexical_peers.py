@@ -48,10 +48,10 @@ class Ours:
     def __init__(self) -> None:
         import numpy as np
 
-        from services.retriever.lexical import LexicalIndex
+        from services.retriever.passages.visibility import Visibility
         from services.retriever.plan import SHIPPED, load_plan
-        from services.retriever.terms import english_stemmer, terms
-        from services.retriever.visibility import Visibility
+        from services.retriever.words.lexical import LexicalIndex
+        from services.retriever.words.terms import english_stemmer, terms
 
         self._np, self._terms, self._stem = np, terms, english_stemmer()
         plan, _ = load_plan(SHIPPED / "hybrid@1")

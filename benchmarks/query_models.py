@@ -20,12 +20,12 @@ from benchmarks.figure import Figure, percentile
 from benchmarks.query_windows import NAMESPACE, Found, Passages, Predict, read, search
 from benchmarks.rerank_data import DataMissing
 from benchmarks.rerank_metrics import METRICS, Difference, Values, paired_difference
-from services.retriever.querymodel import Mean
-from services.retriever.querymodel_amn import AmnSize
-from services.retriever.querymodel_component import Size, load_model
-from services.retriever.querymodel_descent import Epoch, Schedule
-from services.retriever.querymodel_gru import GruSize
-from services.retriever.querymodel_windows import Windows
+from services.retriever.querymodel.amn import AmnSize
+from services.retriever.querymodel.component import Size, load_model
+from services.retriever.querymodel.descent import Epoch, Schedule
+from services.retriever.querymodel.gru import GruSize
+from services.retriever.querymodel.model import Mean
+from services.retriever.querymodel.windows import Windows
 from services.retriever.train_query_model import train
 from trimtab.contracts.retrieve import LAST_VEC
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from benchmarks.rerank_data import DATA, DataMissing
 from benchmarks.rerank_texts import Encoder
-from services.retriever.querymodel import WINDOW, Vectors
-from services.retriever.querymodel_windows import Part, Place, Windows, windows_of
+from services.retriever.querymodel.model import WINDOW, Vectors
+from services.retriever.querymodel.windows import Part, Place, Windows, windows_of
 
 NAMESPACE = "single_vector.minilm.384.v1"
 

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from benchmarks.rerank_data import Query, Split, Task, asked_of
 from benchmarks.rerank_sessions import earlier, foreign, mean
 from benchmarks.rerank_texts import Encoder, progress
-from services.retriever.collection import Change, Collection
+from services.retriever.dense.flat import use_one_thread
 from services.retriever.edition import Edition
-from services.retriever.index import use_one_thread
-from services.retriever.lexical import LexicalIndex
+from services.retriever.passages.collection import Change, Collection
+from services.retriever.passages.store import CollectionRow, StoredPassage
 from services.retriever.plan import Plan, load_plan
 from services.retriever.search import retrieve
-from services.retriever.store import CollectionRow, StoredPassage
-from services.retriever.terms import Stem, english_stemmer, terms
+from services.retriever.words.lexical import LexicalIndex
+from services.retriever.words.terms import Stem, english_stemmer, terms
 from trimtab.contracts.documents import Document
 from trimtab.contracts.encode import TokenVectors
 from trimtab.contracts.retrieve import PUBLIC_TENANT, Hit, RetrieveRequest, Signals

@@ -21,7 +21,7 @@ from benchmarks.rerank_texts import Encoder
 from benchmarks.rerank_train import COMPONENTS, DEFAULT
 from services.reranker.component import SHIPPED, Component, load_component
 from services.reranker.ranking import rank
-from services.retriever.querymodel_windows import Windows
+from services.retriever.querymodel.windows import Windows
 from trimtab.contracts.retrieve import LAST_VEC, Signals
 from trimtab.evaluation.bootstrap import Clusters, Interval, paired
 from trimtab.evaluation.metrics import Values, measure

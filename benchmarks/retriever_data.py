@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.retriever.store import FILE, Store, StoredPassage
+from services.retriever.passages.store import FILE, Store, StoredPassage
 from trimtab.contracts.encode import TokenVectors
 from trimtab.contracts.retrieve import PUBLIC_TENANT, Hit
 from trimtab.contracts.tensor import Matrix

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from benchmarks.rerank_data import DataMissing, Query, Task, tasks
 from benchmarks.rerank_texts import Encoder, Texts
 from benchmarks.retriever_questions import QUESTIONS
-from services.retriever.collection import Change, Collection
+from services.retriever.dense.flat import use_one_thread
 from services.retriever.edition import Edition
 from services.retriever.fusion import best_first, blend, reciprocal_ranks
 from services.retriever.fusionfit import Judged, best, judged
-from services.retriever.index import use_one_thread
-from services.retriever.loading import lexical_of
+from services.retriever.passages.collection import Change, Collection
+from services.retriever.passages.loading import lexical_of
+from services.retriever.passages.store import CollectionRow, StoredPassage
 from services.retriever.plan import SHIPPED, FusionPlan, Plan, load_plan
-from services.retriever.store import CollectionRow, StoredPassage
-from services.retriever.terms import english_stemmer, terms
+from services.retriever.words.terms import english_stemmer, terms
 from trimtab.contracts.documents import Document
 from trimtab.contracts.retrieve import PUBLIC_TENANT, Hit
 from trimtab.corpus import stdlib

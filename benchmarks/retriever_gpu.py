@@ -19,13 +19,13 @@ import numpy as np
 from benchmarks import retriever_data
 from benchmarks.figure import Figure, over_rounds, percentile
 from benchmarks.report import Report, begin, show
-from services.retriever.dense import DenseIndex, Vectors
-from services.retriever.gpu import NoDevice, device
-from services.retriever.index import faiss, use_one_thread
-from services.retriever.ivf import IvfLists, train_ivf
-from services.retriever.ondevice import Clone, OnDevice, ToDevice
+from services.retriever.dense.flat import faiss, use_one_thread
+from services.retriever.dense.gpu import NoDevice, device
+from services.retriever.dense.index import DenseIndex, Vectors
+from services.retriever.dense.ivf import IvfLists, train_ivf
+from services.retriever.dense.ondevice import Clone, OnDevice, ToDevice
+from services.retriever.passages.visibility import VisibleSet
 from services.retriever.plan import nlist_for
-from services.retriever.visibility import VisibleSet
 
 _NPROBES = (8, 32, 64)
 _CHANGED = 256

@@ -28,9 +28,9 @@ from benchmarks import retriever_data as data
 from benchmarks.figure import AT_MOST, Aim, Figure, over_rounds
 from benchmarks.processes import assert_alive, child
 from benchmarks.rounds import Call, Plan, Timings, alternate
-from services.retriever.loading import snapshots_of
+from services.retriever.dense.snapshot import INDEX, newest
+from services.retriever.passages.loading import snapshots_of
 from services.retriever.plan import SHIPPED, load_plan
-from services.retriever.snapshot import INDEX, newest
 from trimtab.bus.caller import Caller
 from trimtab.bus.connection import connect
 from trimtab.bus.ending import close

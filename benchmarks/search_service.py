@@ -16,10 +16,10 @@ from benchmarks.retriever_parts import metrics_url, spent
 from benchmarks.search_sample import Sample
 from benchmarks.search_tuning import KEPT, recall
 from services.reranker.settings import RerankerSettings
-from services.retriever.loading import snapshots_of
+from services.retriever.dense.snapshot import newest
+from services.retriever.passages.loading import snapshots_of
 from services.retriever.plan import SHIPPED, Plan, load_plan
 from services.retriever.settings import RetrieverSettings
-from services.retriever.snapshot import newest
 from trimtab.bus.caller import Caller
 from trimtab.bus.connection import connect
 from trimtab.bus.ending import close

@@ -21,7 +21,7 @@ from benchmarks.inprocess import Files, Search
 from benchmarks.processes import child
 from benchmarks.questions import cycle
 from benchmarks.rounds import Call
-from services.retriever.index import use_one_thread
+from services.retriever.dense.flat import use_one_thread
 from trimtab.client import Client
 from trimtab.contracts.pipeline import SearchReply, SearchRequest
 from trimtab.control.store import ControlStore

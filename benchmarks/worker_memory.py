@@ -13,10 +13,10 @@ import msgspec
 from benchmarks import retriever_data
 from benchmarks.faiss_child import resident
 from services.retriever.edition import Edition
-from services.retriever.loading import lexical_of, load_collection
+from services.retriever.passages.loading import lexical_of, load_collection
+from services.retriever.passages.store import FILE, Store
+from services.retriever.passages.storedvectors import StoredVectors
 from services.retriever.plan import SHIPPED, load_plan
-from services.retriever.store import FILE, Store
-from services.retriever.storedvectors import StoredVectors
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):

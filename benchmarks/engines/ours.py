@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.engines.engine import Vectors
-from services.retriever import kinds
-from services.retriever.dense import DenseIndex
-from services.retriever.index import FlatVectors, use_one_thread
+from services.retriever.dense import kinds
+from services.retriever.dense.flat import FlatVectors, use_one_thread
+from services.retriever.dense.index import DenseIndex
+from services.retriever.passages.visibility import VisibleSet
 from services.retriever.plan import SHIPPED, load_plan, nlist_for
 from services.retriever.settings import RetrieverSettings
-from services.retriever.visibility import VisibleSet
 
 _INDEX, _FACTS, _FLAT = "index.faiss", "facts.json", "flat.npy"
 _CHUNK = 8192

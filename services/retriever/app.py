@@ -3,20 +3,20 @@
 import asyncio
 import sys
 
-from services.retriever.backends import backend_of
 from services.retriever.catalogue import Catalogue
 from services.retriever.component import Component, load_component
-from services.retriever.feed import Feed
-from services.retriever.follower import Follower
-from services.retriever.gpu import NoDevice, device
-from services.retriever.indexing import WrongIndex
-from services.retriever.mirrors import Backend
-from services.retriever.ondevice import ToDevice
+from services.retriever.dense.gpu import NoDevice, device
+from services.retriever.dense.indexing import WrongIndex
+from services.retriever.dense.ondevice import ToDevice
+from services.retriever.passages.feed import Feed
+from services.retriever.passages.follower import Follower
 from services.retriever.plan import FILE
-from services.retriever.querymodel_choice import QueryModels
-from services.retriever.querymodel_loading import load_models
+from services.retriever.querymodel.choice import QueryModels
+from services.retriever.querymodel.loading import load_models
 from services.retriever.settings import RetrieverSettings
 from services.retriever.statefolder import StateFolder, claim
+from services.retriever.vectordb.backends import backend_of
+from services.retriever.vectordb.mirrors import Backend
 from trimtab.artifacts.manifest import ArtifactCorrupt, Manifest
 from trimtab.artifacts.shipped import shipped
 from trimtab.artifacts.store import provide

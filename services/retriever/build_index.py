@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from services.retriever.component import load_component
-from services.retriever.dense import Uncodable
-from services.retriever.index import use_one_thread
-from services.retriever.indexbuild import Built, Order, Unbuildable, build
+from services.retriever.dense.flat import use_one_thread
+from services.retriever.dense.index import Uncodable
+from services.retriever.dense.indexbuild import Built, Order, Unbuildable, build
 from services.retriever.plan import Plan
 from trimtab.artifacts.manifest import ArtifactError
 from trimtab.evaluation.vectorbundle import read_bundle

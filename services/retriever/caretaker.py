@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from services.retriever import loading, upkeep
-from services.retriever.collection import Collection
-from services.retriever.dense import DenseIndex, Uncodable
+from services.retriever import upkeep
+from services.retriever.dense.index import DenseIndex, Uncodable
+from services.retriever.dense.ondevice import on_host
+from services.retriever.dense.placing import Placing
 from services.retriever.edition import Edition
 from services.retriever.lanes import Lanes
-from services.retriever.ondevice import on_host
-from services.retriever.placing import Placing
+from services.retriever.passages import loading
+from services.retriever.passages.collection import Collection
 from services.retriever.upkeep import Chore, Condition
 from trimtab.bus.ending import end
 from trimtab.telemetry.logs import Logger

@@ -12,26 +12,27 @@ from types import MappingProxyType
 
 import numpy as np
 
-from services.retriever import inspection, loading
+from services.retriever import inspection
 from services.retriever.caretaker import Caretaker
-from services.retriever.collection import Collection
+from services.retriever.dense.indexing import Indexing
+from services.retriever.dense.trained import Trained
 from services.retriever.edition import Edition
-from services.retriever.feed import FeedMessage
-from services.retriever.indexing import Indexing
-from services.retriever.intake import Intake, Taken
 from services.retriever.lanes import Lanes
-from services.retriever.mirrors import Backend, Mirrors
-from services.retriever.paging import page
+from services.retriever.passages import loading
+from services.retriever.passages.collection import Collection
+from services.retriever.passages.feed import FeedMessage
+from services.retriever.passages.intake import Intake, Taken
+from services.retriever.passages.paging import page
+from services.retriever.passages.schema import UnusableStore
+from services.retriever.passages.store import FILE, CollectionRow, Store
 from services.retriever.plan import Plan
-from services.retriever.querymodel_choice import OWN, QueryModels, wants_model
-from services.retriever.schema import UnusableStore
+from services.retriever.querymodel.choice import OWN, QueryModels, wants_model
 from services.retriever.scoring import score
 from services.retriever.search import Retrieved, asked_vector, effort, retrieve
-from services.retriever.store import FILE, CollectionRow, Store
-from services.retriever.terms import english_stemmer
-from services.retriever.trained import Trained
-from services.retriever.vectordb import FarAnswer
-from services.retriever.wordcare import WordCare
+from services.retriever.vectordb.database import FarAnswer
+from services.retriever.vectordb.mirrors import Backend, Mirrors
+from services.retriever.words.terms import english_stemmer
+from services.retriever.words.wordcare import WordCare
 from trimtab.contracts.documents import MAX_FOUND, FindPassages, FoundPassages
 from trimtab.contracts.errors import UnknownCollection
 from trimtab.contracts.inspect import InspectReply, InspectRequest

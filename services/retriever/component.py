@@ -5,10 +5,10 @@ from pathlib import Path
 
 import msgspec
 
-from services.retriever import kinds
-from services.retriever.index import UnreadableIndex
+from services.retriever.dense import kinds
+from services.retriever.dense.flat import UnreadableIndex
+from services.retriever.dense.trained import INDEXES, Trained, TrainedIndex
 from services.retriever.plan import FILE, Plan, load_plan
-from services.retriever.trained import INDEXES, Trained, TrainedIndex
 from trimtab.artifacts.manifest import ArtifactCorrupt, Manifest
 
 

@@ -10,14 +10,14 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from services.retriever.advice import Shape
-from services.retriever.collection import Collection, LexicalInput
-from services.retriever.dense import DenseIndex, Kind, Nearest, Slots, Vectors, nearest
-from services.retriever.lexical import LexicalIndex
+from services.retriever.dense.advice import Shape
+from services.retriever.dense.index import DenseIndex, Kind, Nearest, Slots, Vectors, nearest
+from services.retriever.dense.trained import Trained
+from services.retriever.passages.collection import Collection, LexicalInput
+from services.retriever.passages.visibility import VisibleSet
 from services.retriever.plan import Plan
-from services.retriever.segment import Matches
-from services.retriever.trained import Trained
-from services.retriever.visibility import VisibleSet
+from services.retriever.words.lexical import LexicalIndex
+from services.retriever.words.segment import Matches
 from trimtab.contracts.retrieve import EVERY_LIST
 
 _SEED = 7

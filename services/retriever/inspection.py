@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from services.retriever import snapshot
-from services.retriever.advice import advice
-from services.retriever.dense import DenseIndex
+from services.retriever.dense import snapshot
+from services.retriever.dense.advice import advice
+from services.retriever.dense.index import DenseIndex
 from services.retriever.edition import Edition
 from services.retriever.lanes import Lanes
 from trimtab.artifacts.manifest import ArtifactError, read_manifest

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from services.retriever.index import use_one_thread
+from services.retriever.dense.flat import use_one_thread
 
 P = ParamSpec("P")
 R = TypeVar("R")

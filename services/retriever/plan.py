@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from services.retriever.dense import Kind
+from services.retriever.dense.index import Kind
 from trimtab.artifacts.manifest import ArtifactCorrupt, Manifest, verify
 from trimtab.contracts.retrieve import EVERY_LIST
 

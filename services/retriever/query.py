@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from services.retriever.passage import NORM_TOLERANCE, Refusal, unit_row
+from services.retriever.passages.passage import NORM_TOLERANCE, Refusal, unit_row
 from trimtab.contracts.encode import TokenVectors
 from trimtab.contracts.errors import DimensionMismatch, InvalidMessage
 from trimtab.contracts.tensor import Matrix

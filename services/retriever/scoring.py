@@ -4,12 +4,12 @@ import numpy as np
 
 from services.retriever import query
 from services.retriever.fusion import fuse
-from services.retriever.lexical import LexicalIndex
+from services.retriever.passages.visibility import VisibleSet
 from services.retriever.plan import Plan
 from services.retriever.signals import late_interaction, signals
-from services.retriever.terms import Stem, terms
-from services.retriever.visibility import VisibleSet
-from services.retriever.walk import Scores
+from services.retriever.words.lexical import LexicalIndex
+from services.retriever.words.terms import Stem, terms
+from services.retriever.words.walk import Scores
 from trimtab.contracts.errors import DimensionMismatch, InvalidMessage
 from trimtab.contracts.retrieve import ScoreReply, ScoreRequest
 

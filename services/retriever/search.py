@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from services.retriever import query
 from services.retriever.edition import Edition
 from services.retriever.fusion import best_first, fuse
+from services.retriever.passages.visibility import VisibleSet
 from services.retriever.signals import late_interaction, signals
-from services.retriever.terms import Stem, terms
-from services.retriever.vectordb import FarAnswer
-from services.retriever.visibility import VisibleSet
+from services.retriever.vectordb.database import FarAnswer
+from services.retriever.words.terms import Stem, terms
 from trimtab.contracts.errors import NamespaceMismatch
 from trimtab.contracts.retrieve import (
     PUBLIC_TENANT,

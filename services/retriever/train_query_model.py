@@ -12,10 +12,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from services.retriever.querymodel import WINDOW, Vectors
-from services.retriever.querymodel_amn import AmnSize
-from services.retriever.querymodel_component import ModelCard, Size, save_model
-from services.retriever.querymodel_descent import (
+from services.retriever.querymodel.amn import AmnSize
+from services.retriever.querymodel.component import ModelCard, Size, save_model
+from services.retriever.querymodel.descent import (
     Epoch,
     Fitted,
     Schedule,
@@ -23,9 +22,10 @@ from services.retriever.querymodel_descent import (
     fit,
     validate,
 )
-from services.retriever.querymodel_gru import GruSize
-from services.retriever.querymodel_source import SourceUnusable, read_passages
-from services.retriever.querymodel_windows import Place, windows_of
+from services.retriever.querymodel.gru import GruSize
+from services.retriever.querymodel.model import WINDOW, Vectors
+from services.retriever.querymodel.source import SourceUnusable, read_passages
+from services.retriever.querymodel.windows import Place, windows_of
 from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.bus.connection import connect

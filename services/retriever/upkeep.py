@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from services.retriever.dense import Kind
+from services.retriever.dense.index import Kind
 from services.retriever.plan import Plan, nlist_for
 
 _REGROWTH = 2.0

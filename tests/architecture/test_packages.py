@@ -20,7 +20,7 @@ from tests.architecture.tree import (
 )
 
 HOMES: dict[str, set[str]] = {
-    "faiss": {"services.retriever.index"},
+    "faiss": {"services.retriever.dense.flat"},
     "fastapi": {
         "services.gateway.http",
         "services.gateway.listener",
@@ -35,8 +35,8 @@ HOMES: dict[str, set[str]] = {
     },
     "onnxruntime": {"services.encoder.onnx_engine", "services.encoder.quantize"},
     "openvino": {"services.encoder.openvino_engine"},
-    "grpc": {"services.retriever.milvus"},
-    "pymilvus": {"services.retriever.milvus"},
+    "grpc": {"services.retriever.vectordb.milvus"},
+    "pymilvus": {"services.retriever.vectordb.milvus"},
     "opentelemetry": {"trimtab.telemetry.traces"},
     "structlog": {"trimtab.telemetry.logs"},
     "tokenizers": {"services.encoder.tokenizer"},

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.retriever.catalogue import Catalogue
-from services.retriever.feed import FeedMessage
+from services.retriever.passages.feed import FeedMessage
 from tests.unit.retriever.corpora import PLAN, clustered, request
 from tests.unit.retriever.stream import entry_of, feed_messages, gone, message, record
 from trimtab.contracts.documents import IndexedPassage, RemovedPassage

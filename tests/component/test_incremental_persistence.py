@@ -6,10 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from services.retriever import snapshot
 from services.retriever.catalogue import Catalogue
-from services.retriever.loading import snapshots_of
-from services.retriever.store import FILE
+from services.retriever.dense import snapshot
+from services.retriever.passages.loading import snapshots_of
+from services.retriever.passages.store import FILE
 from tests.unit.retriever.corpora import PLAN, clustered
 from tests.unit.retriever.stream import feed_messages, gone, message
 from trimtab.telemetry import logs

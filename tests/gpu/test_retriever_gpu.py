@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.retriever.dense import Vectors
-from services.retriever.gpu import NoDevice, device
-from services.retriever.ivf import IvfLists
-from services.retriever.ondevice import OnDevice, ToDevice
+from services.retriever.dense.gpu import NoDevice, device
+from services.retriever.dense.index import Vectors
+from services.retriever.dense.ivf import IvfLists
+from services.retriever.dense.ondevice import OnDevice, ToDevice
 from tests.unit.retriever import test_kinds as suite
 from tests.unit.retriever.corpora import unit
 from tests.unit.retriever.test_ondevice import RULES, lists_of, never

@@ -14,7 +14,7 @@ import pytest
 from scripts.make_nkeys import make, new_seed, roles
 from services.controller.app import build as build_controller
 from services.controller.settings import ControllerSettings
-from services.retriever.feed import Feed
+from services.retriever.passages.feed import Feed
 from tests.architecture.tree import ROOT, SERVICES
 from tests.contracts.examples import examples
 from tests.integration.guarded_server import GuardedServer, guarded_server

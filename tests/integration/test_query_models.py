@@ -20,7 +20,7 @@ from services.controller.app import build as build_controller
 from services.controller.settings import ControllerSettings
 from services.gateway.app import build as build_gateway
 from services.gateway.settings import GatewaySettings
-from services.retriever.querymodel_component import load_model
+from services.retriever.querymodel.component import load_model
 from tests.unit.control.documents import release
 from tests.unit.retriever import querymodels, stream
 from tests.unit.retriever.corpora import DIMENSION, NAMESPACE

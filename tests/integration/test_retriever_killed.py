@@ -16,7 +16,7 @@ import pytest
 from nats.aio.client import Client as NatsClient
 from numpy.typing import NDArray
 
-from services.retriever.store import FILE, Store
+from services.retriever.passages.store import FILE, Store
 from tests.integration.dying_retriever import BATCH, SNAPSHOT
 from tests.unit.retriever import stream
 from tests.unit.retriever.corpora import NAMESPACE, PLAN, clustered

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from nats.aio.client import Client as NatsClient
 
-from services.retriever import follower
-from services.retriever.loading import snapshots_of
+from services.retriever.dense.snapshot import INDEX
+from services.retriever.passages import follower
+from services.retriever.passages.loading import snapshots_of
+from services.retriever.passages.store import FILE, Store
 from services.retriever.settings import RetrieverSettings
-from services.retriever.snapshot import INDEX
 from services.retriever.statefolder import StateInUse
-from services.retriever.store import FILE, Store
 from tests.unit.retriever import stream
 from tests.unit.retriever.corpora import PLAN, clustered, unit
 from tests.workers import running

@@ -14,8 +14,8 @@ import pytest
 from nats.aio.client import Client as NatsClient
 
 from services.retriever.app import build
-from services.retriever.mirror import name_of
 from services.retriever.settings import RetrieverSettings
+from services.retriever.vectordb.mirror import name_of
 from tests.integration.milvus_server import MilvusServer
 from tests.unit.retriever import stream
 from tests.unit.retriever.corpora import clustered
@@ -182,7 +182,7 @@ async def test_a_worker_killed_while_milvus_was_away_sends_it_all_after_both_are
 
 
 def count(milvus: MilvusServer, name: str) -> int:
-    from services.retriever.milvus import Milvus, MilvusOptions
+    from services.retriever.vectordb.milvus import Milvus, MilvusOptions
 
     database = Milvus(MilvusOptions(milvus.uri))
     try:

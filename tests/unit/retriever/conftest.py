@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.retriever.index import use_one_thread
+from services.retriever.dense.flat import use_one_thread
 
 
 @pytest.fixture(autouse=True, scope="session")

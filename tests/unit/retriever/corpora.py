@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from services.retriever.collection import Change, Collection
+from services.retriever.dense.ivf import train_ivf
 from services.retriever.edition import Edition
-from services.retriever.ivf import train_ivf
-from services.retriever.lexical import LexicalIndex
-from services.retriever.passage import Passage
+from services.retriever.passages.collection import Change, Collection
+from services.retriever.passages.passage import Passage
+from services.retriever.passages.store import CollectionRow, StoredPassage
 from services.retriever.plan import DensePlan, FusionPlan, LexicalPlan, Plan
-from services.retriever.store import CollectionRow, StoredPassage
-from services.retriever.terms import english_stemmer
+from services.retriever.words.lexical import LexicalIndex
+from services.retriever.words.terms import english_stemmer
 from trimtab.contracts.encode import TokenVectors
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.retrieve import Hit, RetrieveRequest

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from services.retriever.milvus import IndexKind, Milvus
+    from services.retriever.vectordb.milvus import IndexKind, Milvus
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def embedded(folder: Path, index: "IndexKind" = "ivf_flat", nlist: int = 8) -> I
     """A Milvus over a file in ``folder``, stopped afterwards."""
     pytest.importorskip("pymilvus", reason="pip install 'trimtab[retriever-milvus]'")
     manager = pytest.importorskip("milvus_lite.server_manager", reason="pip install milvus-lite")
-    from services.retriever.milvus import Milvus, MilvusOptions
+    from services.retriever.vectordb.milvus import Milvus, MilvusOptions
 
     path = folder / "milvus.db"
     milvus = Milvus(MilvusOptions(str(path), index=index, nlist=nlist))

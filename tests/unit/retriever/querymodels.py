@@ -4,17 +4,17 @@ from pathlib import Path
 
 import numpy as np
 
-from services.retriever.querymodel import Vectors, unit
-from services.retriever.querymodel_amn import AmnSize
-from services.retriever.querymodel_component import (
+from services.retriever.querymodel.amn import AmnSize
+from services.retriever.querymodel.component import (
     ModelCard,
     Size,
     TrainedModel,
     load_model,
     save_model,
 )
-from services.retriever.querymodel_layers import draw
-from services.retriever.querymodel_windows import Place
+from services.retriever.querymodel.layers import draw
+from services.retriever.querymodel.model import Vectors, unit
+from services.retriever.querymodel.windows import Place
 from tests.unit.retriever.corpora import DIMENSION, NAMESPACE
 
 SIZE = AmnSize(dimension=DIMENSION, d_model=8, hidden=8)

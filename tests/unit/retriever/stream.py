@@ -11,7 +11,7 @@ from nats.aio.client import Client as NatsClient
 from numpy.typing import NDArray
 
 from services.retriever.app import build
-from services.retriever.feed import FeedMessage
+from services.retriever.passages.feed import FeedMessage
 from services.retriever.plan import FILE, SHIPPED, Plan
 from services.retriever.settings import RetrieverSettings
 from tests.unit.retriever.corpora import COMPONENT, DIMENSION, NAMESPACE

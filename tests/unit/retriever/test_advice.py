@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.retriever.advice import Shape, advice, reasons_to_rebuild
+from services.retriever.dense.advice import Shape, advice, reasons_to_rebuild
 
 WELL = Shape(passages=1000, indexed=1000, nlist=20, imbalance=1.2, longest=90)
 

@@ -12,13 +12,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from services.retriever.backends import backend_of
 from services.retriever.catalogue import Catalogue
-from services.retriever.feed import FeedMessage
-from services.retriever.mirror import name_of
-from services.retriever.mirrors import Backend
+from services.retriever.passages.feed import FeedMessage
 from services.retriever.plan import IndexPlan, Plan, PqPlan
 from services.retriever.settings import RetrieverSettings
+from services.retriever.vectordb.backends import backend_of
+from services.retriever.vectordb.mirror import name_of
+from services.retriever.vectordb.mirrors import Backend
 from tests.unit.retriever import stream
 from tests.unit.retriever.corpora import PLAN, clustered, request
 from tests.unit.retriever.milvuslite import embedded
@@ -27,7 +27,7 @@ from trimtab.telemetry import logs
 from trimtab.worker.settings import InvalidSettings
 
 if TYPE_CHECKING:
-    from services.retriever.milvus import Milvus
+    from services.retriever.vectordb.milvus import Milvus
 
 VECTORS = clustered(np.random.default_rng(3), 400, 12)
 COMPONENT = "hybrid@1"
@@ -272,7 +272,7 @@ def test_without_milvus_in_the_settings_there_is_no_backend() -> None:
 
 def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pymilvus", None)
-    monkeypatch.delitem(sys.modules, "services.retriever.milvus", raising=False)
+    monkeypatch.delitem(sys.modules, "services.retriever.vectordb.milvus", raising=False)
     settings = RetrieverSettings(backends={"*": "milvus"}, milvus_uri="http://127.0.0.1:19530")
 
     with pytest.raises(InvalidSettings, match=r"pip install 'trimtab\[retriever-milvus\]'"):

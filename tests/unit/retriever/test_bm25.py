@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.retriever.bm25 import columns_of, held_by, lengths_of, rarity, rescaled
-from services.retriever.columns import Columns
 from services.retriever.plan import LexicalPlan
+from services.retriever.words.bm25 import columns_of, held_by, lengths_of, rarity, rescaled
+from services.retriever.words.columns import Columns
 
 VOCABULARY = 15
 documents_of = st.lists(

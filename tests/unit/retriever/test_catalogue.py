@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.retriever import golden, snapshot
-from services.retriever.advice import reasons_to_rebuild
 from services.retriever.catalogue import Catalogue, open_store
 from services.retriever.component import Component, load_component
-from services.retriever.dense import DenseIndex, Kind
+from services.retriever.dense import golden, snapshot
+from services.retriever.dense.advice import reasons_to_rebuild
+from services.retriever.dense.index import DenseIndex, Kind
+from services.retriever.dense.indexbuild import Order, build
+from services.retriever.dense.indexing import WrongIndex
+from services.retriever.dense.ivf import IvfLists
+from services.retriever.dense.snapshot import Header
 from services.retriever.edition import Edition
-from services.retriever.feed import FeedMessage
-from services.retriever.indexbuild import Order, build
-from services.retriever.indexing import WrongIndex
-from services.retriever.ivf import IvfLists
-from services.retriever.loading import snapshots_of
+from services.retriever.passages.feed import FeedMessage
+from services.retriever.passages.loading import snapshots_of
+from services.retriever.passages.store import FILE, Store
 from services.retriever.plan import IndexPlan, Plan, PqPlan
-from services.retriever.snapshot import Header
-from services.retriever.store import FILE, Store
 from tests.unit.retriever import stream
 from tests.unit.retriever.corpora import (
     COMPONENT,
@@ -147,7 +147,7 @@ async def test_a_snapshot_of_the_present_store_is_neither_trained_nor_saved_agai
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("services.retriever.kinds.train_ivf", refuse)
+    monkeypatch.setattr("services.retriever.dense.kinds.train_ivf", refuse)
     async with opened(tmp_path, WITH_IVF) as catalogue:
         assert answers_exactly(catalogue.get(FIRST, "docs"), VECTORS[:250])
 

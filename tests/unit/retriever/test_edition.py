@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.retriever import visibility as module
+from services.retriever.dense.ivf import train_ivf
 from services.retriever.edition import Edition
-from services.retriever.ivf import train_ivf
+from services.retriever.passages import visibility as module
+from services.retriever.passages.store import StoredPassage
 from services.retriever.plan import nlist_for
-from services.retriever.store import StoredPassage
 from tests.unit.retriever.corpora import (
     PLAN,
     attached,

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.retriever import visibility as visibility_module
+from services.retriever.passages import visibility as visibility_module
+from services.retriever.passages.store import Store
+from services.retriever.passages.visibility import Visibility
 from services.retriever.search import retrieve
-from services.retriever.store import Store
-from services.retriever.terms import english_stemmer
-from services.retriever.visibility import Visibility
+from services.retriever.words.terms import english_stemmer
 from tests.unit.retriever.corpora import (
     COMPONENT,
     NAMESPACE,

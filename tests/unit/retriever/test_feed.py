@@ -7,7 +7,7 @@ import nats.errors
 import pytest
 from nats.aio.msg import Msg
 
-from services.retriever.feed import BATCH, FeedMessage, _Pull
+from services.retriever.passages.feed import BATCH, FeedMessage, _Pull
 
 
 def passage(sequence: int, number: int, behind: int) -> Msg:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from services.retriever.hitcache import HitCache
+from services.retriever.passages.hitcache import HitCache
 from trimtab.contracts.retrieve import Hit
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.retriever.index import FlatVectors, UnreadableIndex, faiss
-from services.retriever.ivf import IvfLists, read_ivf, train_ivf
+from services.retriever.dense.flat import FlatVectors, UnreadableIndex, faiss
+from services.retriever.dense.ivf import IvfLists, read_ivf, train_ivf
+from services.retriever.passages.visibility import Visibility, VisibleSet
 from services.retriever.plan import nlist_for
-from services.retriever.visibility import Visibility, VisibleSet
 from tests.unit.retriever.corpora import DIMENSION, clustered, unit
 
 Vectors = NDArray[np.float32]

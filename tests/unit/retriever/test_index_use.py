@@ -4,10 +4,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from services.retriever.dense import Vectors
+from services.retriever.dense.index import Vectors
 from services.retriever.edition import Edition
 from services.retriever.search import Retrieved, retrieve
-from services.retriever.terms import english_stemmer
+from services.retriever.words.terms import english_stemmer
 from tests.unit.retriever.corpora import build, clustered, request, train
 from trimtab.contracts.retrieve import EVERY_LIST, IndexUse, RetrieveRequest
 

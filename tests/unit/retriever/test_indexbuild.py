@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from services.retriever.component import Component, load_component
-from services.retriever.dense import Uncodable
-from services.retriever.indexbuild import Built, Order, Unbuildable, build
+from services.retriever.dense.index import Uncodable
+from services.retriever.dense.indexbuild import Built, Order, Unbuildable, build
+from services.retriever.dense.trained import INDEXES
 from services.retriever.plan import IndexPlan, Plan, PqPlan
-from services.retriever.trained import INDEXES
 from tests.unit.retriever.corpora import DIMENSION, NAMESPACE, PLAN, clustered
 from tests.unit.retriever.stream import component
 from trimtab.artifacts.manifest import ArtifactCorrupt, write_manifest

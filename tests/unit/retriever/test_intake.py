@@ -7,10 +7,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from services.retriever.feed import FeedMessage
-from services.retriever.intake import Intake
-from services.retriever.passage import Refusal
-from services.retriever.store import Store
+from services.retriever.passages.feed import FeedMessage
+from services.retriever.passages.intake import Intake
+from services.retriever.passages.passage import Refusal
+from services.retriever.passages.store import Store
 from tests.unit.retriever.corpora import TOKEN_DIMENSION, token_rows, unit
 from tests.unit.retriever.stream import message
 from trimtab.contracts.documents import IndexedPassage

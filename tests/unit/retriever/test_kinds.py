@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.retriever import golden, kinds
-from services.retriever.dense import DenseIndex, Uncodable
-from services.retriever.index import FlatVectors, UnreadableIndex, faiss
+from services.retriever.dense import golden, kinds
+from services.retriever.dense.flat import FlatVectors, UnreadableIndex, faiss
+from services.retriever.dense.index import DenseIndex, Uncodable
+from services.retriever.passages.visibility import Visibility, VisibleSet
 from services.retriever.plan import HnswPlan, IndexPlan, PqPlan, nlist_for
-from services.retriever.visibility import Visibility, VisibleSet
 from tests.unit.retriever.corpora import DIMENSION, clustered, unit
 
 Vectors = NDArray[np.float32]

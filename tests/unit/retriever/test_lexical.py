@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.retriever import lexical, segment, segments, walk
-from services.retriever.lexical import DRIFT, LexicalIndex
+from services.retriever.passages.visibility import Visibility, VisibleSet
 from services.retriever.plan import LexicalPlan
-from services.retriever.segment import LiveSegment
-from services.retriever.visibility import Visibility, VisibleSet
+from services.retriever.words import lexical, segment, segments, walk
+from services.retriever.words.lexical import DRIFT, LexicalIndex
+from services.retriever.words.segment import LiveSegment
 
 PLAN = LexicalPlan(k1=1.5, b=0.75)
 VOCABULARY = 12

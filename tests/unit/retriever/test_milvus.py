@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from services.retriever.vectordb import CollectionGone, Entry, Key, Question, VectorsAway
+from services.retriever.vectordb.database import CollectionGone, Entry, Key, Question, VectorsAway
 from tests.unit.retriever.corpora import clustered
 from tests.unit.retriever.milvuslite import embedded
 from trimtab.contracts.retrieve import EVERY_LIST, DenseOutage
 
 if TYPE_CHECKING:
-    from services.retriever.milvus import Milvus
+    from services.retriever.vectordb.milvus import Milvus
 
 DIMENSION = 16
 VECTORS = clustered(np.random.default_rng(5), 600, 12, DIMENSION)
@@ -208,7 +208,7 @@ def test_every_index_finds_nearly_all_and_more_with_more_effort(index: str, tmp_
 
 def test_nobody_listening_is_told_and_without_the_token() -> None:
     pytest.importorskip("pymilvus", reason="pip install 'trimtab[retriever-milvus]'")
-    from services.retriever.milvus import Milvus, MilvusOptions
+    from services.retriever.vectordb.milvus import Milvus, MilvusOptions
 
     with socket.socket() as taken:  # bound and not listening: nobody answers, nobody else comes
         taken.bind(("127.0.0.1", 0))

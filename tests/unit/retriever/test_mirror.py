@@ -11,10 +11,17 @@ import numpy as np
 import pytest
 
 from services.retriever.catalogue import Catalogue
-from services.retriever.feed import FeedMessage
-from services.retriever.mirror import name_of
-from services.retriever.mirrors import Backend
-from services.retriever.vectordb import CollectionGone, Entry, Found, Key, Question, VectorsAway
+from services.retriever.passages.feed import FeedMessage
+from services.retriever.vectordb.database import (
+    CollectionGone,
+    Entry,
+    Found,
+    Key,
+    Question,
+    VectorsAway,
+)
+from services.retriever.vectordb.mirror import name_of
+from services.retriever.vectordb.mirrors import Backend
 from tests.unit.retriever import stream
 from tests.unit.retriever.corpora import DIMENSION, PLAN, clustered, request
 from tests.unit.retriever.milvuslite import embedded
@@ -23,7 +30,7 @@ from trimtab.contracts.retrieve import EVERY_LIST, DenseOutage, RetrieveReply
 from trimtab.telemetry import logs
 
 if TYPE_CHECKING:
-    from services.retriever.milvus import Milvus
+    from services.retriever.vectordb.milvus import Milvus
 
 VECTORS = clustered(np.random.default_rng(0), 300, 12)
 COMPONENT = "hybrid@1"

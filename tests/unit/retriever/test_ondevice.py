@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.retriever import golden, kinds
-from services.retriever.dense import DenseIndex, Slots, Vectors
-from services.retriever.index import FlatVectors, faiss
-from services.retriever.ivf import IvfLists, train_ivf
-from services.retriever.ondevice import STALE_AT, Clone, OnDevice, on_host
+from services.retriever.dense import golden, kinds
+from services.retriever.dense.flat import FlatVectors, faiss
+from services.retriever.dense.index import DenseIndex, Slots, Vectors
+from services.retriever.dense.ivf import IvfLists, train_ivf
+from services.retriever.dense.ondevice import STALE_AT, Clone, OnDevice, on_host
 from tests.unit.retriever import test_kinds as suite
 from tests.unit.retriever.corpora import DIMENSION, clustered, unit
 

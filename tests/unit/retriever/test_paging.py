@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.retriever.paging import page
-from services.retriever.store import CollectionRow, Store
+from services.retriever.passages.paging import page
+from services.retriever.passages.store import CollectionRow, Store
 from tests.unit.retriever.corpora import COMPONENT, DIMENSION, NAMESPACE, passage, unit
 from trimtab.contracts.vectors import VectorsReply, VectorsRequest
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from services.retriever.passage import Refusal, RefusedPassage, from_message
+from services.retriever.passages.passage import Refusal, RefusedPassage, from_message
 from tests.unit.retriever.corpora import COMPONENT, NAMESPACE, token_rows, unit
 from trimtab.contracts.documents import Document, IndexedPassage
 from trimtab.contracts.encode import TokenVectors

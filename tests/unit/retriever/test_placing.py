@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.retriever.gpu import NoDevice, device
-from services.retriever.index import faiss
-from services.retriever.ondevice import STALE_AT, Clone, OnDevice
+from services.retriever.dense.flat import faiss
+from services.retriever.dense.gpu import NoDevice, device
+from services.retriever.dense.ondevice import STALE_AT, Clone, OnDevice
 from tests.unit.retriever import stream
 from tests.unit.retriever.corpora import request
 from tests.unit.retriever.test_catalogue import FIRST, VECTORS, WITH_IVF, opened, put
@@ -94,7 +94,7 @@ async def test_a_device_without_memory_leaves_the_searches_to_the_cpu_and_is_cou
 def test_the_cpu_is_asked_for_by_name_and_taken_where_nothing_else_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("services.retriever.gpu._missing", lambda: "there is none")
+    monkeypatch.setattr("services.retriever.dense.gpu._missing", lambda: "there is none")
 
     assert device("cpu") is None
     assert device("auto") is None

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.retriever.querymodel import MEAN, Vectors
-from services.retriever.querymodel_choice import QUERY_MODEL_FALLBACK, Choice, QueryModels
+from services.retriever.querymodel.choice import QUERY_MODEL_FALLBACK, Choice, QueryModels
+from services.retriever.querymodel.model import MEAN, Vectors
 from services.retriever.search import Retrieved
 from tests.unit.retriever.corpora import DIMENSION, NAMESPACE, request, unit
 from trimtab.contracts.errors import DimensionMismatch, InvalidMessage

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from services.retriever import querymodel_amn
-from services.retriever.querymodel_component import (
+from services.retriever.querymodel import amn as querymodel_amn
+from services.retriever.querymodel.component import (
     CARD,
     GOLDEN,
     KIND,
@@ -18,7 +18,7 @@ from services.retriever.querymodel_component import (
     answer,
     load_model,
 )
-from services.retriever.querymodel_gru import GruSize
+from services.retriever.querymodel.gru import GruSize
 from tests.unit.retriever import querymodels
 from tests.unit.retriever.corpora import DIMENSION, NAMESPACE, unit
 from trimtab.artifacts.manifest import ArtifactCorrupt, UnsafeFile, write_manifest

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.retriever.querymodel import unit
-from services.retriever.querymodel_amn import Amn, AmnSize
-from services.retriever.querymodel_component import Network, Size
-from services.retriever.querymodel_gru import GruSize
-from services.retriever.querymodel_layers import draw, gelu, layer_norm, norm_weights, softmax
+from services.retriever.querymodel.amn import Amn, AmnSize
+from services.retriever.querymodel.component import Network, Size
+from services.retriever.querymodel.gru import GruSize
+from services.retriever.querymodel.layers import draw, gelu, layer_norm, norm_weights, softmax
+from services.retriever.querymodel.model import unit
 
 SMALL: list[Size] = [
     AmnSize(dimension=6, d_model=4, hidden=5),

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from services.retriever import train_query_model
-from services.retriever.querymodel import Mean
-from services.retriever.querymodel_amn import AmnSize
-from services.retriever.querymodel_component import Size, load_model
-from services.retriever.querymodel_descent import Epoch, Schedule, Untrainable, fit, validate
-from services.retriever.querymodel_gru import GruSize
-from services.retriever.querymodel_source import SourceUnusable, read_passages
-from services.retriever.querymodel_windows import Place, part_of, windows_of
+from services.retriever.querymodel.amn import AmnSize
+from services.retriever.querymodel.component import Size, load_model
+from services.retriever.querymodel.descent import Epoch, Schedule, Untrainable, fit, validate
+from services.retriever.querymodel.gru import GruSize
+from services.retriever.querymodel.model import Mean
+from services.retriever.querymodel.source import SourceUnusable, read_passages
+from services.retriever.querymodel.windows import Place, part_of, windows_of
 from tests.unit.retriever.corpora import DIMENSION
 from tests.unit.retriever.querymodels import turning
 from trimtab.corpus.vectors import Space, write_vectors

@@ -12,15 +12,15 @@ import pytest
 from numpy.typing import NDArray
 
 from services.retriever.catalogue import Catalogue
+from services.retriever.dense.ivf import IvfLists
 from services.retriever.edition import Edition
-from services.retriever.feed import FeedMessage
-from services.retriever.intake import Intake
-from services.retriever.ivf import IvfLists
-from services.retriever.passage import Passage, Refusal, Removal
+from services.retriever.passages.feed import FeedMessage
+from services.retriever.passages.intake import Intake
+from services.retriever.passages.passage import Passage, Refusal, Removal
+from services.retriever.passages.store import FILE, Applied, CollectionRow, Store, StoredPassage
 from services.retriever.plan import Plan
 from services.retriever.search import retrieve
-from services.retriever.store import FILE, Applied, CollectionRow, Store, StoredPassage
-from services.retriever.terms import english_stemmer, terms
+from services.retriever.words.terms import english_stemmer, terms
 from tests.unit.retriever.corpora import (
     COMPONENT,
     DIMENSION,

@@ -6,7 +6,7 @@ import pytest
 from services.retriever.fusion import blend
 from services.retriever.maxsim import maxsim
 from services.retriever.scoring import score
-from services.retriever.terms import english_stemmer
+from services.retriever.words.terms import english_stemmer
 from tests.unit.retriever.corpora import PLAN, token_rows, unit
 from trimtab.contracts.encode import TokenVectors
 from trimtab.contracts.errors import DimensionMismatch, InvalidMessage

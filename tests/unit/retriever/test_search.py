@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.retriever import visibility as visibility_module
 from services.retriever.edition import Edition
 from services.retriever.fusion import blend
 from services.retriever.maxsim import maxsim
+from services.retriever.passages import visibility as visibility_module
+from services.retriever.passages.store import StoredPassage
 from services.retriever.search import (
     EMPTY_RESULT,
     LOW_COSINE,
@@ -19,8 +20,7 @@ from services.retriever.search import (
     Retrieved,
     retrieve,
 )
-from services.retriever.store import StoredPassage
-from services.retriever.terms import english_stemmer
+from services.retriever.words.terms import english_stemmer
 from tests.unit.retriever.corpora import (
     DIMENSION,
     PLAN,

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.retriever import golden, kinds, snapshot
-from services.retriever.dense import DenseIndex
-from services.retriever.ivf import IvfLists, train_ivf
+from services.retriever.dense import golden, kinds, snapshot
+from services.retriever.dense.index import DenseIndex
+from services.retriever.dense.ivf import IvfLists, train_ivf
+from services.retriever.dense.snapshot import Cause, Header, SnapshotRefused
 from services.retriever.plan import IndexPlan, nlist_for
-from services.retriever.snapshot import Cause, Header, SnapshotRefused
 from tests.unit.retriever.corpora import DIMENSION, clustered
 from trimtab.artifacts.manifest import write_manifest
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.retriever.passage import Passage
-from services.retriever.schema import UnusableStore
-from services.retriever.store import CollectionRow, Store, StoredPassage
+from services.retriever.passages.passage import Passage
+from services.retriever.passages.schema import UnusableStore
+from services.retriever.passages.store import CollectionRow, Store, StoredPassage
 from tests.unit.retriever.corpora import COMPONENT, DIMENSION, NAMESPACE, passage, unit
 
 VECTORS = unit(np.random.default_rng(0), 40)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.retriever.terms import english_stemmer, terms
+from services.retriever.words.terms import english_stemmer, terms
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.retriever.visibility import Visibility
+from services.retriever.passages.visibility import Visibility
 
 TENANTS = ["public", "acme", "globex", "initech"]
 

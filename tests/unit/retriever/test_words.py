@@ -6,13 +6,13 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from services.retriever import segments
 from services.retriever.edition import Edition
 from services.retriever.lanes import Lanes
-from services.retriever.lexical import LexicalIndex
-from services.retriever.segment import Segment
-from services.retriever.store import StoredPassage
-from services.retriever.wordcare import WordCare
+from services.retriever.passages.store import StoredPassage
+from services.retriever.words import segments
+from services.retriever.words.lexical import LexicalIndex
+from services.retriever.words.segment import Segment
+from services.retriever.words.wordcare import WordCare
 from tests.unit.retriever.corpora import PLAN, attached, build, clustered, passage, take_in
 from trimtab.telemetry import logs
 
