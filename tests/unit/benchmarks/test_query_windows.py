@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from benchmarks.query_models import Compared, table
 from benchmarks.query_windows import Found, Passages, search
-from services.retriever.querymodel import Vectors
-from services.retriever.querymodel_windows import Place, Windows, part_of, windows_of
+from services.retriever.querymodel.model import Vectors
+from services.retriever.querymodel.windows import Place, Windows, part_of, windows_of
 
 
 def articles(part: str, count: int) -> list[str]:
