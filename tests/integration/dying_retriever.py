@@ -59,42 +59,42 @@ def torn(original: Any, die: Callable[[], None]) -> Any:
 
 BATCH: dict[str, tuple[str, str, Wrap]] = {
     "the batch was heard": ("catalogue:Catalogue", "apply", before),
-    "a collection was begun": ("store:Store", "add_collection", after),
-    "before the transaction": ("store:Store", "apply", before),
-    "in the transaction, after a passage": ("store:Store", "_insert", after),
-    "in the transaction, after a removal": ("store:Store", "_remove", after),
-    "in the transaction, before the commit": ("store:Store", "_set_meta", after),
-    "after the commit": ("store:Store", "apply", after),
-    "before any index": ("intake:Intake", "take", after),
-    "after a removal from the indexes": ("collection:Collection", "remove", after),
-    "after a passage in the indexes": ("collection:Collection", "apply", after),
+    "a collection was begun": ("passages.store:Store", "add_collection", after),
+    "before the transaction": ("passages.store:Store", "apply", before),
+    "in the transaction, after a passage": ("passages.store:Store", "_insert", after),
+    "in the transaction, after a removal": ("passages.store:Store", "_remove", after),
+    "in the transaction, before the commit": ("passages.store:Store", "_set_meta", after),
+    "after the commit": ("passages.store:Store", "apply", after),
+    "before any index": ("passages.intake:Intake", "take", after),
+    "after a removal from the indexes": ("passages.collection:Collection", "remove", after),
+    "after a passage in the indexes": ("passages.collection:Collection", "apply", after),
     "the batch was applied": ("catalogue:Catalogue", "apply", after),
 }
 """While a batch of upserts and removals is applied."""
 
 SNAPSHOT: dict[str, tuple[str, str, Wrap]] = {
-    "before the store is flushed": ("store:Store", "flush", before),
-    "after the store was flushed": ("store:Store", "flush", after),
-    "in the middle of the index file": ("ivf:IvfLists", "write", torn),
-    "before the manifest": ("snapshot:", "write_manifest", before),
-    "after the manifest": ("snapshot:", "write_manifest", after),
+    "before the store is flushed": ("passages.store:Store", "flush", before),
+    "after the store was flushed": ("passages.store:Store", "flush", after),
+    "in the middle of the index file": ("dense.ivf:IvfLists", "write", torn),
+    "before the manifest": ("dense.snapshot:", "write_manifest", before),
+    "after the manifest": ("dense.snapshot:", "write_manifest", after),
     "before the rename": ("pathlib:Path", "rename", before),
     "after the rename": ("pathlib:Path", "rename", after),
     "before older snapshots are removed": ("shutil:", "rmtree", before),
     "in the middle of removing an older one": ("os:", "unlink", after),
     "after older snapshots were removed": ("shutil:", "rmtree", after),
-    "before the store is closed": ("store:Store", "close", before),
+    "before the store is closed": ("passages.store:Store", "close", before),
 }
 """While a snapshot is written and the older one removed, at an orderly stop."""
 
-_OURS = ("catalogue", "store", "intake", "collection", "ivf", "snapshot")
+_STANDARD = ("pathlib", "shutil", "os")
 
 
 def prepare(point: str, armed: Path) -> None:
     """Wrap the function of a point."""
     place, attribute, wrap = {**BATCH, **SNAPSHOT}[point]
     module, _, inside = place.partition(":")
-    path = f"services.retriever.{module}" if module in _OURS else module
+    path = module if module in _STANDARD else f"services.retriever.{module}"
     owner: Any = importlib.import_module(path)
     owner = getattr(owner, inside) if inside else owner
 
