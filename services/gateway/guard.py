@@ -18,10 +18,10 @@ from trimtab.access.tokens import opens, parse
 from trimtab.bus.ending import end
 from trimtab.contracts import subjects
 from trimtab.contracts.errors import (
-    BusUnavailable,
     ForeignTenant,
     OutOfScope,
     RateLimited,
+    TrimtabError,
     Unauthenticated,
 )
 from trimtab.contracts.keys import ApiKey, Scope
@@ -82,7 +82,7 @@ class Guard:
     _task: asyncio.Task[None] | None = None
 
     async def start(self, connection: NatsClient, log: Logger) -> None:
-        """Read the keys, and again whenever they change; raises BusUnavailable."""
+        """Read the keys, and again whenever they change; raises BusUnavailable, InvalidMessage."""
         if not self.required:
             return
         changed = asyncio.Event()
@@ -167,7 +167,7 @@ class Guard:
             changed.clear()
             try:
                 await self._read(connection)
-            except BusUnavailable as error:  # what was known holds until the bus is back
+            except TrimtabError as error:  # what was known holds until they can be read again
                 log.warning("keys_not_read", detail=error.detail)
 
 

@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from trimtab.contracts.errors import BusUnavailable
 
 _GRACE_S = 20
+_HEAD_BYTES = 64 * 1024
+"""The longest request line and headers: h11's own 16 KiB holds only for heads that come in pieces."""
 
 
 class _Server(uvicorn.Server):
@@ -32,6 +34,7 @@ class Listener:
             lifespan="off",
             server_header=False,
             timeout_graceful_shutdown=_GRACE_S,
+            h11_max_incomplete_event_size=_HEAD_BYTES,
         )
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None

@@ -69,7 +69,8 @@ def create(
         )
     except msgspec.ValidationError as error:
         raise Failure(str(error), "see `trimtab keys create --help`", ExitCode.USAGE) from None
-    act = _act("create", made, who(actor), reason)
+    diff = f"key none -> {made.id}", f"tenant {tenant}", f"scopes {' '.join(made.scopes)}"
+    act = _act("create", actor, reason, *diff)
     asyncio.run(_change(nats_url(nats), nkey_seed, lambda known: [*known, made], act, now))
     _show_secret(text, made, as_json=as_json)
 
@@ -125,15 +126,7 @@ def rotate(
         kept = [key for key in known if key.id != name]
         return [*kept, msgspec.structs.replace(old, expires_at=ending), new]
 
-    act = Act(
-        actor=who(actor),
-        action="keys:rotate",
-        outcome="written",
-        reason=reason,
-        revision=0,
-        operation=uuid.uuid4().hex,
-        diff=(f"key {name} -> {token.id}", f"overlap {overlap}"),
-    )
+    act = _act("rotate", actor, reason, f"key {name} -> {token.id}", f"overlap {overlap}")
     asyncio.run(_change(nats_url(nats), nkey_seed, change, act, now))
     _show_secret(text, made[0], as_json=as_json)
 
@@ -155,15 +148,7 @@ def revoke(
         gone[:] = [_of(known, name)]
         return [key for key in known if key.id != name]
 
-    act = Act(
-        actor=who(actor),
-        action="keys:revoke",
-        outcome="written",
-        reason=reason,
-        revision=0,
-        operation=uuid.uuid4().hex,
-        diff=(f"key {name} -> none",),
-    )
+    act = _act("revoke", actor, reason, f"key {name} -> none")
     asyncio.run(_change(nats_url(nats), nkey_seed, change, act, time.time()))
     if as_json:
         print_json(_shape(gone[0]))
@@ -192,16 +177,15 @@ async def _record(client: Client, act: Act) -> None:
         stderr().print("carried out, but the audit did not take its entry", style="red")
 
 
-def _act(verb: str, key: ApiKey, actor: str, reason: str) -> Act:
-    scopes = " ".join(key.scopes)
+def _act(verb: str, actor: str, reason: str, *diff: str) -> Act:
     return Act(
-        actor=actor,
+        actor=who(actor),
         action=f"keys:{verb}",
         outcome="written",
         reason=reason,
         revision=0,
         operation=uuid.uuid4().hex,
-        diff=(f"key none -> {key.id}", f"tenant {key.tenant}", f"scopes {scopes}"),
+        diff=diff,
     )
 
 
