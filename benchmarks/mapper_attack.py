@@ -15,10 +15,10 @@ from benchmarks.encoder_quality import BUILT, encode
 from services.encoder.build import build_component
 from services.encoder.component import open_component
 from services.encoder.shipped import DEFAULT
-from services.mapper.corpus import Corpus, Indices, assemble, wanted_texts
-from services.mapper.examples import Example, read_examples, training_set
-from services.mapper.taxonomy import Taxonomy
+from services.mapper.definitions.taxonomy import Taxonomy
 from services.mapper.taxonomy_import import Source, import_taxonomy, write_examples
+from services.mapper.training.corpus import Corpus, Indices, assemble, wanted_texts
+from services.mapper.training.examples import Example, read_examples, training_set
 from trimtab.contracts.mapping import FREE_TEXT
 from trimtab.corpus.vectors import Space, VectorsUnusable, read_vectors, write_vectors
 

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.figure import Aim, Figure
-from services.mapper.calibration import calibration_error
-from services.mapper.corpus import Indices
-from services.mapper.held import accuracy_at
+from services.mapper.model.calibration import calibration_error
+from services.mapper.model.held import accuracy_at
+from services.mapper.training.corpus import Indices
 
 RESAMPLES = 1000
 

@@ -14,11 +14,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from services.mapper import rules
-from services.mapper.adapter import Adapter
-from services.mapper.calibration import raw_confidence
-from services.mapper.corpus import Corpus, Indices, Texts
-from services.mapper.fit import Recipe, fit
-from services.mapper.taxonomy import Taxonomy
+from services.mapper.definitions.taxonomy import Taxonomy
+from services.mapper.model.adapter import Adapter
+from services.mapper.model.calibration import raw_confidence
+from services.mapper.training.corpus import Corpus, Indices, Texts
+from services.mapper.training.fit import Recipe, fit
 
 Answers = tuple[Indices, NDArray[np.float64] | None]
 """(n, k) best labels of each text, and a probability that the first is right where the method has one."""

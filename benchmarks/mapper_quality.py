@@ -23,13 +23,13 @@ from benchmarks.mapper_methods import HEAD, UNCALIBRATED, Head, Method, baseline
 from services.encoder.build import build_component
 from services.encoder.component import open_component
 from services.encoder.shipped import DEFAULT
-from services.mapper.corpus import Corpus, assemble, folds, wanted_texts
-from services.mapper.descent import Training
-from services.mapper.examples import load_examples, training_set
-from services.mapper.fit import Recipe
+from services.mapper.definitions.taxonomy import Taxonomy, load_taxonomy
 from services.mapper.settings import MapperSettings
-from services.mapper.taxonomy import Taxonomy, load_taxonomy
 from services.mapper.train import EXAMPLES
+from services.mapper.training.corpus import Corpus, assemble, folds, wanted_texts
+from services.mapper.training.descent import Training
+from services.mapper.training.examples import load_examples, training_set
+from services.mapper.training.fit import Recipe
 from trimtab.contracts.mapping import FREE_TEXT
 
 _FOLDS = 5

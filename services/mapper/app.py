@@ -6,12 +6,12 @@ import time
 import msgspec
 import nats.errors
 
-from services.mapper.component import Component, load_component
-from services.mapper.detectors import Detectors, load_detectors
+from services.mapper.definitions.detectors import Detectors, load_detectors
+from services.mapper.definitions.taxonomy import Taxonomy, load_taxonomy
 from services.mapper.mapper import Mapper
+from services.mapper.model.component import Component, load_component
 from services.mapper.recording import Recorder, bad_events
 from services.mapper.settings import MapperSettings
-from services.mapper.taxonomy import Taxonomy, load_taxonomy
 from trimtab.artifacts.manifest import ArtifactError, ArtifactMissing
 from trimtab.artifacts.shipped import shipped
 from trimtab.artifacts.store import provide

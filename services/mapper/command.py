@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from services.mapper.document import DefinitionInvalid
-from services.mapper.fit import TrainingUnavailable, Untrainable
+from services.mapper.definitions.document import DefinitionInvalid
+from services.mapper.training.fit import TrainingUnavailable, Untrainable
 from trimtab.contracts.errors import BusUnavailable, NoWorkers, TrimtabError
 from trimtab.corpus.vectors import VectorsUnusable
 

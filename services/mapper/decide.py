@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.mapper.answer import ModelAnswer
+from services.mapper.definitions.taxonomy import Taxonomy
 from services.mapper.rules import NOTHING, RuleAnswer, specific
-from services.mapper.taxonomy import Taxonomy
 from trimtab.contracts.mapping import UNKNOWN, DecidedBy, FallbackReason, MappingMode
 
 ModelOutcome = ModelAnswer | FallbackReason

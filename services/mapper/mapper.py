@@ -10,10 +10,10 @@ import numpy as np
 
 from services.mapper import rules
 from services.mapper.answer import AnswerCheck, ModelAnswer
-from services.mapper.component import Component
 from services.mapper.decide import Decision, ModelOutcome, Policy, asks_model, decide
-from services.mapper.detectors import Detector, Detectors
-from services.mapper.taxonomy import Taxonomy
+from services.mapper.definitions.detectors import Detector, Detectors
+from services.mapper.definitions.taxonomy import Taxonomy
+from services.mapper.model.component import Component
 from trimtab.contracts.errors import DimensionMismatch, InvalidMessage, UnknownTaxonomy
 from trimtab.contracts.mapping import (
     FREE_TEXT,

@@ -17,9 +17,9 @@ import numpy as np
 from services.mapper.alone import add_alone
 from services.mapper.alone import vectors as vectors_of
 from services.mapper.command import add_json, finish, report
-from services.mapper.component import Component, load_component
-from services.mapper.document import DefinitionInvalid
-from services.mapper.network import Array
+from services.mapper.definitions.document import DefinitionInvalid
+from services.mapper.model.component import Component, load_component
+from services.mapper.model.network import Array
 from services.mapper.reporting import find
 from trimtab.contracts.mapping import UNKNOWN
 from trimtab.corpus.vectors import add_options

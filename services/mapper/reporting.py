@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from services.mapper.command import add_json, finish
-from services.mapper.component import SHIPPED, CalibrationCard, load_report
-from services.mapper.held import PRECISION, Bin, HeldOut, Point
+from services.mapper.model.component import SHIPPED, CalibrationCard, load_report
+from services.mapper.model.held import PRECISION, Bin, HeldOut, Point
 from trimtab.artifacts.manifest import ArtifactMissing, read_manifest
 from trimtab.evaluation import chart
 from trimtab.evaluation.page import Section, Table, page

@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.mapper.detectors import Detector, Labels
-from services.mapper.names import normalise
-from services.mapper.patterns import MAX_INPUT_CHARS
-from services.mapper.taxonomy import Taxonomy
+from services.mapper.definitions.detectors import Detector, Labels
+from services.mapper.definitions.names import normalise
+from services.mapper.definitions.patterns import MAX_INPUT_CHARS
+from services.mapper.definitions.taxonomy import Taxonomy
 from trimtab.contracts.mapping import UNKNOWN
 
 RULES_VERSION = "rules@1"

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 from pydantic_settings import SettingsConfigDict
 
-from services.mapper.component import SHIPPED
+from services.mapper.model.component import SHIPPED
 from trimtab.worker.settings import WorkerSettings
 
 _HERE = Path(__file__).parent

@@ -17,10 +17,10 @@ from typing import Any
 import yaml
 
 from services.mapper.command import add_json, finish, report
-from services.mapper.document import DefinitionInvalid
-from services.mapper.procedures import read_procedures
-from services.mapper.published import document, read_published
-from services.mapper.taxonomy import Taxonomy, load_taxonomy
+from services.mapper.definitions.document import DefinitionInvalid
+from services.mapper.definitions.procedures import read_procedures
+from services.mapper.definitions.published import document, read_published
+from services.mapper.definitions.taxonomy import Taxonomy, load_taxonomy
 from trimtab.supervisor.home import Home
 
 _WIDTH = 100

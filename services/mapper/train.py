@@ -16,13 +16,13 @@ from typing import Any
 from services.mapper.alone import add_alone
 from services.mapper.alone import vectors as vectors_of
 from services.mapper.command import add_json, finish, report
-from services.mapper.component import AdapterCard, CalibrationCard, save_component
-from services.mapper.corpus import Corpus, assemble, wanted_texts
-from services.mapper.examples import Example, content_hash, load_examples, training_set
-from services.mapper.fit import Fitted, Recipe, fit
-from services.mapper.network import Array
+from services.mapper.definitions.taxonomy import Taxonomy, load_taxonomy
+from services.mapper.model.component import AdapterCard, CalibrationCard, save_component
+from services.mapper.model.network import Array
 from services.mapper.settings import MapperSettings
-from services.mapper.taxonomy import Taxonomy, load_taxonomy
+from services.mapper.training.corpus import Corpus, assemble, wanted_texts
+from services.mapper.training.examples import Example, content_hash, load_examples, training_set
+from services.mapper.training.fit import Fitted, Recipe, fit
 from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.bus.connection import connect

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from services.mapper.component import CALIBRATION, SHIPPED
+from services.mapper.model.component import CALIBRATION, SHIPPED
 from trimtab.artifacts.manifest import write_manifest
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.client import Client

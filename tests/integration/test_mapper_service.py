@@ -12,7 +12,7 @@ import pytest
 from nats.aio.client import Client as NatsClient
 
 from services.mapper.app import build
-from services.mapper.component import HEAD, SHIPPED
+from services.mapper.model.component import HEAD, SHIPPED
 from services.mapper.settings import MapperSettings
 from tests.unit.mapper.shipped import component, request, taxonomy
 from tests.workers import deployment, running

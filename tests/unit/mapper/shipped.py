@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from services.mapper.component import SHIPPED, Component, load_component
-from services.mapper.detectors import Detectors, load_detectors
-from services.mapper.examples import Example, load_examples, training_set
+from services.mapper.definitions.detectors import Detectors, load_detectors
+from services.mapper.definitions.taxonomy import Taxonomy, load_taxonomy
 from services.mapper.mapper import Mapper
+from services.mapper.model.component import SHIPPED, Component, load_component
 from services.mapper.settings import MapperSettings
-from services.mapper.taxonomy import Taxonomy, load_taxonomy
 from services.mapper.train import EXAMPLES
+from services.mapper.training.examples import Example, load_examples, training_set
 from trimtab.contracts.mapping import MapRequest, parts_of, text_of
 from trimtab.contracts.tensor import Matrix
 from trimtab.telemetry import logs

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.mapper.adapter import Feature, scores
-from services.mapper.anchors import SHARPNESS, Anchors, similarities
-from services.mapper.calibration import Line
-from services.mapper.heads import softmax
+from services.mapper.model.adapter import Feature, scores
+from services.mapper.model.anchors import SHARPNESS, Anchors, similarities
+from services.mapper.model.calibration import Line
+from services.mapper.model.heads import softmax
 from tests.unit.mapper import tiny
 from tests.unit.mapper.shipped import component, examples, vectors
 from trimtab.contracts.mapping import FREE_TEXT

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from services.mapper.bags import Bags, terms
-from services.mapper.lexical import Lexicon
+from services.mapper.model.lexical import Lexicon
+from services.mapper.training.bags import Bags, terms
 
 pytest.importorskip("scipy", reason="training needs the extra trimtab[train]")
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.mapper.calibration import (
+from services.mapper.model.calibration import (
     IDENTITY,
     Kind,
     Line,

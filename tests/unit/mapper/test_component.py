@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from services.mapper.adapter import Feature
-from services.mapper.anchors import Anchors
-from services.mapper.calibration import Kind, Line, Platt, Temperature
-from services.mapper.component import (
+from services.mapper.model.adapter import Feature
+from services.mapper.model.anchors import Anchors
+from services.mapper.model.calibration import Kind, Line, Platt, Temperature
+from services.mapper.model.component import (
     CALIBRATION,
     CARD,
     HEAD,
@@ -20,7 +20,7 @@ from services.mapper.component import (
     load_component,
     save_component,
 )
-from services.mapper.examples import content_hash, training_set
+from services.mapper.training.examples import content_hash, training_set
 from tests.unit.mapper import tiny
 from tests.unit.mapper.shipped import COMPONENT, component, examples, taxonomy
 from trimtab.artifacts.manifest import (

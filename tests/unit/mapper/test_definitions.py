@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from services.mapper.document import DefinitionInvalid, read_section
-from services.mapper.names import normalise
+from services.mapper.definitions.document import DefinitionInvalid, read_section
+from services.mapper.definitions.names import normalise
 from tests.unit.mapper.shipped import written
 
 

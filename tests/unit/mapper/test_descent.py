@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from services.mapper.descent import Training, fit_network
-from services.mapper.network import Array, Bag, Network
+from services.mapper.model.network import Array, Bag, Network
+from services.mapper.training.descent import Training, fit_network
 
 sparse = pytest.importorskip("scipy.sparse", reason="training needs the extra trimtab[train]")
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from services.mapper.detectors import load_detector, load_detectors
-from services.mapper.document import DefinitionInvalid
-from services.mapper.patterns import PatternRefused, compile_pattern
+from services.mapper.definitions.detectors import load_detector, load_detectors
+from services.mapper.definitions.document import DefinitionInvalid
+from services.mapper.definitions.patterns import PatternRefused, compile_pattern
 from tests.unit.mapper.shipped import detectors, taxonomy, written
 
 SMALL = """\

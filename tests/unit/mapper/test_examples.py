@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from services.mapper import rules
-from services.mapper.document import DefinitionInvalid
-from services.mapper.examples import Example, content_hash, read_examples, training_set
+from services.mapper.definitions.document import DefinitionInvalid
+from services.mapper.training.examples import Example, content_hash, read_examples, training_set
 from tests.unit.mapper.shipped import detectors, examples, taxonomy, written
 from trimtab.contracts.mapping import FREE_TEXT, UNKNOWN, parts_of
 

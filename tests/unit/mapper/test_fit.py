@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.mapper.adapter import Feature
-from services.mapper.calibration import Kind
-from services.mapper.corpus import assemble, folds, wanted_texts
-from services.mapper.descent import Training
-from services.mapper.examples import Example
-from services.mapper.fit import Recipe, Untrainable, fit, fit_weights, narrowed
+from services.mapper.model.adapter import Feature
+from services.mapper.model.calibration import Kind
+from services.mapper.training.corpus import assemble, folds, wanted_texts
+from services.mapper.training.descent import Training
+from services.mapper.training.examples import Example
+from services.mapper.training.fit import Recipe, Untrainable, fit, fit_weights, narrowed
 from tests.unit.mapper import tiny
 from tests.unit.mapper.shipped import taxonomy
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.mapper.held import HeldOut, Point, accuracy_at, bins, curve
+from services.mapper.model.held import HeldOut, Point, accuracy_at, bins, curve
 
 CONFIDENCE = np.array([0.95, 0.9, 0.85, 0.6, 0.55, 0.2])
 RIGHT = np.array([True, True, False, True, False, False])

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.mapper import lexical
+from services.mapper.model import lexical
 
 BUCKETS = 512
 

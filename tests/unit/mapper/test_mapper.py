@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.mapper.component import Component
 from services.mapper.mapper import NO_ADAPTER
+from services.mapper.model.component import Component
 from tests.unit.mapper.shipped import component, detectors, mapper, request, taxonomy
 from trimtab.contracts.errors import DimensionMismatch, InvalidMessage, UnknownTaxonomy
 from trimtab.contracts.mapping import MAX_PARTS, UNKNOWN, FallbackReason, MappingMode

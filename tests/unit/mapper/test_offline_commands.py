@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.mapper import fit as fitting
 from services.mapper import predict, reporting, train
-from services.mapper.component import load_component
-from services.mapper.corpus import wanted_texts
-from services.mapper.descent import Training
-from services.mapper.examples import load_examples, training_set
-from services.mapper.taxonomy import load_taxonomy
+from services.mapper.definitions.taxonomy import load_taxonomy
+from services.mapper.model.component import load_component
+from services.mapper.training import fit as fitting
+from services.mapper.training.corpus import wanted_texts
+from services.mapper.training.descent import Training
+from services.mapper.training.examples import load_examples, training_set
 from tests.unit.mapper import tiny
 from trimtab.corpus.vectors import Space, write_vectors
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.mapper import rules
-from services.mapper.names import normalise
+from services.mapper.definitions.names import normalise
 from services.mapper.rules import Rule
 from tests.unit.mapper.shipped import detectors, taxonomy
 from trimtab.contracts.mapping import MAX_OUTPUT_CHARS, UNKNOWN

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from services.mapper.document import DefinitionInvalid
-from services.mapper.taxonomy import LABEL_NAME, load_taxonomy
+from services.mapper.definitions.document import DefinitionInvalid
+from services.mapper.definitions.taxonomy import LABEL_NAME, load_taxonomy
 from tests.unit.mapper.shipped import taxonomy, written
 from trimtab.contracts.mapping import UNKNOWN
 

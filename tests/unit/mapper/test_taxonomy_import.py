@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from services.mapper.document import DefinitionInvalid
-from services.mapper.examples import load_examples
-from services.mapper.published import read_published
-from services.mapper.taxonomy import load_taxonomy
+from services.mapper.definitions.document import DefinitionInvalid
+from services.mapper.definitions.published import read_published
+from services.mapper.definitions.taxonomy import load_taxonomy
 from services.mapper.taxonomy_import import Source, import_taxonomy, main
+from services.mapper.training.examples import load_examples
 from tests.unit.mapper.shipped import written
 from trimtab.contracts.mapping import UNKNOWN
 

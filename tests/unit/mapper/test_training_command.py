@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from services.mapper import train as command
-from services.mapper.component import load_component
-from services.mapper.corpus import wanted_texts
-from services.mapper.fit import Recipe
+from services.mapper.model.component import load_component
 from services.mapper.settings import MapperSettings
 from services.mapper.train import train
+from services.mapper.training.corpus import wanted_texts
+from services.mapper.training.fit import Recipe
 from tests.unit.mapper import tiny
 from tests.unit.mapper.shipped import examples, taxonomy
 from trimtab.worker.settings import InvalidSettings

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from services.mapper.adapter import Adapter, Feature
-from services.mapper.anchors import Anchors, Terms
-from services.mapper.calibration import IDENTITY
-from services.mapper.corpus import Corpus, Texts
-from services.mapper.heads import Lexical, Linear
-from services.mapper.lexical import Lexicon
-from services.mapper.network import Array, Network
+from services.mapper.model.adapter import Adapter, Feature
+from services.mapper.model.anchors import Anchors, Terms
+from services.mapper.model.calibration import IDENTITY
+from services.mapper.model.heads import Lexical, Linear
+from services.mapper.model.lexical import Lexicon
+from services.mapper.model.network import Array, Network
+from services.mapper.training.corpus import Corpus, Texts
 
 LABELS = ("HARM.SPEECH.Hate", "INTEGRITY.Spam", "OTHER.Unknown")
 DIMENSION, BUCKETS, HIDDEN = 4, 32, 6

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.mapper import lexical
-from services.mapper.anchors import Terms
-from services.mapper.lexical import Lexicon
+from services.mapper.model import lexical
+from services.mapper.model.anchors import Terms
+from services.mapper.model.lexical import Lexicon
 
 Indices = NDArray[np.int64]
 

@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from services.mapper.examples import Example
-from services.mapper.network import Array
-from services.mapper.sentences import sentences
-from services.mapper.taxonomy import Taxonomy
+from services.mapper.definitions.taxonomy import Taxonomy
+from services.mapper.model.network import Array
+from services.mapper.training.examples import Example
+from services.mapper.training.sentences import sentences
 
 Indices = NDArray[np.int64]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.mapper.network import Array, Bag
+from services.mapper.model.network import Array, Bag
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from services.mapper.calibration import Floats, Rights
+from services.mapper.model.calibration import Floats, Rights
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from services.mapper.document import DefinitionInvalid
-from services.mapper.taxonomy import Taxonomy
+from services.mapper.definitions.document import DefinitionInvalid
+from services.mapper.definitions.taxonomy import Taxonomy
 
 _KEYS = ("id", "text", "technique", "actor")
 

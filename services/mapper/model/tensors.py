@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.mapper.adapter import Adapter, Feature
-from services.mapper.anchors import Anchors, Terms
-from services.mapper.calibration import Calibration
-from services.mapper.heads import Lexical, Linear
-from services.mapper.lexical import Lexicon
-from services.mapper.network import Network
+from services.mapper.model.adapter import Adapter, Feature
+from services.mapper.model.anchors import Anchors, Terms
+from services.mapper.model.calibration import Calibration
+from services.mapper.model.heads import Lexical, Linear
+from services.mapper.model.lexical import Lexicon
+from services.mapper.model.network import Network
 
 Tensor = NDArray[Any]
 Tensors = dict[str, Tensor]

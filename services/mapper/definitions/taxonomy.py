@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.mapper.document import DefinitionInvalid, Section, read_section
-from services.mapper.names import normalise
+from services.mapper.definitions.document import DefinitionInvalid, Section, read_section
+from services.mapper.definitions.names import normalise
 from trimtab.contracts.mapping import UNKNOWN
 
 LABEL_NAME = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Za-z0-9_]+)*")

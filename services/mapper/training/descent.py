@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.mapper.network import Array, Network
+from services.mapper.model.network import Array, Network
 
 _ROW_PACE = 10.0
 """Rows move this much faster: each is touched seldom."""

@@ -10,8 +10,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from services.mapper.heads import log_softmax
-from services.mapper.network import Array
+from services.mapper.model.heads import log_softmax
+from services.mapper.model.network import Array
 
 Floats = NDArray[np.float64]
 Rights = NDArray[np.bool_]

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.mapper.document import DefinitionInvalid, Section, read_section
-from services.mapper.names import normalise
-from services.mapper.patterns import PatternRefused, compile_pattern
-from services.mapper.taxonomy import Taxonomy
+from services.mapper.definitions.document import DefinitionInvalid, Section, read_section
+from services.mapper.definitions.names import normalise
+from services.mapper.definitions.patterns import PatternRefused, compile_pattern
+from services.mapper.definitions.taxonomy import Taxonomy
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
@@ -61,7 +61,7 @@ class Detector:
     exact: Mapping[str, Labels]
     """Vendor label as published -> canonical labels."""
     normalised: Mapping[str, Labels]
-    """The same under :func:`~services.mapper.names.normalise`."""
+    """The same under :func:`~services.mapper.definitions.names.normalise`."""
     aliases: Mapping[str, Labels]
     """Normalised alias -> canonical labels."""
     patterns: tuple[Pattern, ...]

@@ -11,11 +11,11 @@ from enum import StrEnum
 
 import numpy as np
 
-from services.mapper.anchors import SHARPNESS, Anchors, Terms, similarities
-from services.mapper.calibration import Calibration, Floats
-from services.mapper.heads import Lexical, Linear, log_softmax, softmax
-from services.mapper.lexical import Lexicon
-from services.mapper.network import Array, Bag, Network
+from services.mapper.model.anchors import SHARPNESS, Anchors, Terms, similarities
+from services.mapper.model.calibration import Calibration, Floats
+from services.mapper.model.heads import Lexical, Linear, log_softmax, softmax
+from services.mapper.model.lexical import Lexicon
+from services.mapper.model.network import Array, Bag, Network
 
 
 class Feature(StrEnum):

@@ -14,11 +14,11 @@ from msgspec import Meta
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from services.mapper.adapter import Adapter, Feature
-from services.mapper.calibration import Calibration, Kind, Line, Platt, Temperature
-from services.mapper.held import HeldOut
-from services.mapper.taxonomy import Taxonomy
-from services.mapper.tensors import Tensors, misfit, pack, unpack
+from services.mapper.definitions.taxonomy import Taxonomy
+from services.mapper.model.adapter import Adapter, Feature
+from services.mapper.model.calibration import Calibration, Kind, Line, Platt, Temperature
+from services.mapper.model.held import HeldOut
+from services.mapper.model.tensors import Tensors, misfit, pack, unpack
 from trimtab.artifacts.manifest import (
     ArtifactCorrupt,
     ArtifactMissing,
@@ -33,7 +33,7 @@ HEAD = "head.safetensors"
 REPORT = "report.json"
 KIND = "mapper"
 
-SHIPPED = Path(__file__).parent / "components"
+SHIPPED = Path(__file__).parents[1] / "components"
 """Components that come with the code, by reference."""
 
 T = TypeVar("T")

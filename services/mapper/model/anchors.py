@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from services.mapper.network import Array, Bag
+from services.mapper.model.network import Array, Bag
 
 SHARPNESS = np.float32(10.0)
 """Cosines are multiplied by it, so that they move a softmax as much as log-probabilities do."""

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from services.mapper.adapter import Adapter, Feature, scores
-from services.mapper.anchors import Anchors
-from services.mapper.bags import Bags, terms
-from services.mapper.calibration import (
+from services.mapper.model.adapter import Adapter, Feature, scores
+from services.mapper.model.anchors import Anchors
+from services.mapper.model.calibration import (
     IDENTITY,
     Calibration,
     Floats,
@@ -24,11 +23,12 @@ from services.mapper.calibration import (
     fit_kind,
     raw_confidence,
 )
-from services.mapper.corpus import Corpus, Indices, Texts, folds
-from services.mapper.descent import Training, fit_network
-from services.mapper.heads import log_softmax
-from services.mapper.held import HeldOut, bins, curve
-from services.mapper.network import Array
+from services.mapper.model.heads import log_softmax
+from services.mapper.model.held import HeldOut, bins, curve
+from services.mapper.model.network import Array
+from services.mapper.training.bags import Bags, terms
+from services.mapper.training.corpus import Corpus, Indices, Texts, folds
+from services.mapper.training.descent import Training, fit_network
 
 _MISSING = "training needs scikit-learn; pip install 'trimtab[train]'"
 _AT_ONCE = 512

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.mapper.document import DefinitionInvalid
-from services.mapper.names import normalise
-from services.mapper.taxonomy import LABEL_NAME
+from services.mapper.definitions.document import DefinitionInvalid
+from services.mapper.definitions.names import normalise
+from services.mapper.definitions.taxonomy import LABEL_NAME
 from trimtab.contracts.mapping import UNKNOWN
 
 _KEYS = ("id", "name", "description", "parent", "tactics", "aliases")

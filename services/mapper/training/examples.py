@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.mapper.document import DefinitionInvalid
-from services.mapper.taxonomy import Taxonomy
+from services.mapper.definitions.document import DefinitionInvalid
+from services.mapper.definitions.taxonomy import Taxonomy
 from trimtab.contracts.mapping import FREE_TEXT, parts_of, text_of
 
 _CODE = re.compile(r"\b[A-Z]\d{1,2}\b")
