@@ -17,6 +17,7 @@ from trimtab.control.effective import (
     offered,
     routing,
 )
+from trimtab.control.tunables import scoped
 
 _STAGE_OF = {service: stage for stage, service in STAGES.items()}
 _GATEWAY, _CONTROLLER, _MAPPER = "gateway", "controller", "mapper"
@@ -79,8 +80,10 @@ def _does(
         was, will = (routing(each, now=now, leased=True) for each in (before, after))
         if _shares(was) != _shares(will):
             yield f"sends {_shares(will)}"
-    if isinstance(order.command, SetCommand) and service == _reader(order.command.name):
-        yield f"obeys {order.command.name} = {order.command.value}"
+    if isinstance(order.command, SetCommand):
+        name = scoped(order.command.name, order.command.detector)
+        if service == _reader(name):
+            yield f"obeys {name} = {order.command.value}"
 
 
 def _routes(old: Effective, new: Effective) -> Iterator[str]:

@@ -61,6 +61,7 @@ def status(scene: Scene) -> StatusReply:
         releases=_releases(state),
         rollout=_rollout(scene),
         switches=_switches(controls, scene.now),
+        settings=_settings(state, scene.now),
         frozen=f"{state.freeze.actor}: {state.freeze.reason}" if state.freeze else "",
         alerts=_alerts(scene),
     )
@@ -177,4 +178,19 @@ def _switches(controls: Controls, now: float) -> list[str]:
         scope = f" for {kill.tenant or kill.detector}" if kill.tenant or kill.detector else ""
         left = "for ever" if kill.expires_at is None else f"{kill.expires_at - now:.0f} s left"
         lines.append(f"{kill.switch.value}={kill.value}{scope}, {left}, by {kill.actor}")
+    return lines
+
+
+def _settings(state: ControlState, now: float) -> list[str]:
+    """Return the settings in force, everybody's first, then tenant by tenant."""
+    lines = []
+    for tenant, settings in {"": state.settings, **state.tenant_settings}.items():
+        for name, setting in sorted(settings.items()):
+            if setting.expires_at is not None and setting.expires_at <= now:
+                continue
+            scope = f" for {tenant}" if tenant else ""
+            ends = setting.expires_at
+            left = "until changed" if ends is None else f"{ends - now:.0f} s left"
+            why = f": {setting.reason}" if setting.reason else ""
+            lines.append(f"{name}={setting.value:g}{scope}, {left}, by {setting.actor}{why}")
     return lines

@@ -21,11 +21,14 @@ from trimtab.contracts.errors import CallerError
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.mapping import FallbackReason, MappingMode, MapReply, MapRequest
 from trimtab.contracts.samples import Readiness
-from trimtab.control.effective import effective
+from trimtab.control.effective import Controls, chosen, effective
 from trimtab.worker.service import Worker
 from trimtab.worker.settings import DeploymentSettings
 
 _ENDPOINT = "map"
+
+THRESHOLD = "mapper.confidence_threshold"
+"""Setting that a detector may have its own value of."""
 
 
 def build(deployment: DeploymentSettings, settings: MapperSettings) -> Worker:
@@ -127,16 +130,29 @@ def _handler(worker: Worker, reference: str, mapper: Mapper, recorder: Recorder)
 
 
 def _obeying(worker: Worker, request: MapRequest, context: RequestContext) -> MapRequest:
-    """Return the request as the kill-switch has it, whatever the caller knew of the switch."""
+    """Return the request as kill-switch and threshold have it, whatever the caller knew of them."""
     controls = worker.controls.current
     if controls is None or request.mode is MappingMode.RULES_ONLY:
         return request
-    found = effective(controls, now=time.time(), tenant=context.tenant, detector=request.detector)
+    now = time.time()
+    found = effective(controls, now=now, tenant=context.tenant, detector=request.detector)
     if found.mapper_mode is MappingMode.HYBRID:
-        return request
+        return _with_threshold(request, context, controls, now)
     return msgspec.structs.replace(
         request,
         mode=MappingMode.RULES_ONLY,
         vectors=None,
         fallback=FallbackReason.KILL_SWITCH,
     )
+
+
+def _with_threshold(
+    request: MapRequest, context: RequestContext, controls: Controls, now: float
+) -> MapRequest:
+    """Return the request with the threshold in force for its detector, unless it names its own."""
+    if request.threshold is not None:
+        return request
+    release = controls.state.releases.get(context.release, controls.release)
+    name = f"{THRESHOLD}.{request.detector}"
+    found = chosen(controls, name, release, now=now, tenant=context.tenant)
+    return request if found is None else msgspec.structs.replace(request, threshold=float(found))

@@ -57,6 +57,7 @@ def shape(status: StatusReply) -> dict[str, Any]:
         "releases": status.releases,
         "rollout": status.rollout,
         "switches": status.switches,
+        "settings": status.settings,
         "frozen": status.frozen,
         "alerts": status.alerts,
         "workers": status.workers,
@@ -84,6 +85,7 @@ def picture(status: StatusReply, problem: str = "") -> Group:
             ("led by", status.leader, "dim"),
             ("automation frozen by", status.frozen, "yellow"),
             *(("switched:", switch, "red") for switch in status.switches),
+            *(("set:", setting, "yellow") for setting in status.settings),
             *((f"{a.state}:", describe(a), _LOUD[a.state]) for a in status.alerts),
         )
         if value

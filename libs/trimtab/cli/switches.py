@@ -94,6 +94,7 @@ def set_value(
         str, typer.Option("--ttl", help="How long: 30m, 4h; until changed when left out.")
     ] = "",
     tenant: Tenant = "",
+    detector: Detector = "",
     reason: steering.Reason = "",
     actor: steering.Actor = "",
     dry_run: steering.DryRun = False,
@@ -108,6 +109,7 @@ def set_value(
         name=name,
         value=None if value == "default" else _number(value),
         tenant=tenant,
+        detector=detector,
         ttl_s=seconds_of(ttl) if ttl else None,
     )
     manner = Manner(

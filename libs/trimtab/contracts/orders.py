@@ -57,6 +57,8 @@ class SetCommand(Message, frozen=True, kw_only=True, tag="set"):
     """None takes it back to the release's or the default."""
     tenant: Annotated[str, Meta(max_length=64)] = ""
     """Only for this tenant; empty: all."""
+    detector: Annotated[str, Meta(max_length=64)] = ""
+    """Only for this detector, where the tunable may differ by it; empty: all."""
     ttl_s: Annotated[float, Meta(gt=0)] | None = None
     """None: until changed."""
 

@@ -238,6 +238,8 @@ class StatusReply(Message, frozen=True, kw_only=True):
     """The ramp in progress, or the last one; None when there never was one."""
     switches: list[str] = []
     """Kills in force, one line each, for people."""
+    settings: list[str] = []
+    """Settings in force that an operator or the controller set, one line each, for people."""
     frozen: str = ""
     """Who stopped automation, and why; empty while it runs."""
     alerts: list[AlertStatus] = []

@@ -39,7 +39,7 @@ from trimtab.contracts.orders import (
     SetWeightCommand,
     StartCanaryCommand,
 )
-from trimtab.control.tunables import checked, checked_in_release, tunable_of
+from trimtab.control.tunables import checked, checked_in_release, scoped, tunable_of
 
 LANE_COMMANDS = (KillCommand, RestoreCommand)
 """Those that write the kill lane; all others write the state."""
@@ -148,16 +148,17 @@ def rolled_back(state: ControlState, cause: str) -> ControlState:
 
 
 def _set(state: ControlState, command: SetCommand, by: By) -> ControlState:
-    if command.tenant and not tunable_of(command.name).per_tenant:
-        raise InvalidCommand(f"{command.name} is shared by all tenants; leave the tenant out")
+    name = scoped(command.name, command.detector)
+    if command.tenant and not tunable_of(name).per_tenant:
+        raise InvalidCommand(f"{name} is shared by all tenants; leave the tenant out")
     target = state.tenant_settings.get(command.tenant, {}) if command.tenant else state.settings
     settings = dict(target)
     if command.value is None:
-        settings.pop(command.name, None)
+        settings.pop(name, None)
     else:
-        value = checked(command.name, command.value)
+        value = checked(name, command.value)
         expires_at = None if command.ttl_s is None else by.now + command.ttl_s
-        settings[command.name] = Setting(
+        settings[name] = Setting(
             value=value, actor=by.actor, reason=by.reason, expires_at=expires_at
         )
     if not command.tenant:

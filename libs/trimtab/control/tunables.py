@@ -72,6 +72,9 @@ TUNABLES = {
 }
 
 
+ALIASES = {"mapper.threshold": "mapper.confidence_threshold"}
+"""Shorter names that operators may type; the control state knows the full ones only."""
+
 QUERY_MODEL = "retriever.impl"
 """Setting of a release that is a name, not a number: its query model. The switch of that name overrides it."""
 
@@ -91,6 +94,24 @@ def tunable_of(name: str) -> Tunable:
         if tunable.per_detector and name.startswith(f"{tunable.name}."):
             return tunable
     raise UnknownSetting(name, tuple(TUNABLES))
+
+
+def scoped(name: str, detector: str = "") -> str:
+    """Return the full name of a setting, of one detector when one is named.
+
+    Raises:
+        UnknownSetting: no such setting.
+        InvalidCommand: the setting cannot differ by detector, or two detectors are named.
+    """
+    name = ALIASES.get(name, name)
+    tunable = tunable_of(name)
+    if not detector:
+        return name
+    if not tunable.per_detector:
+        raise InvalidCommand(f"{name} cannot be limited to a detector; leave the detector out")
+    if name != tunable.name:
+        raise InvalidCommand(f"{name} names a detector already; leave one of the two out")
+    return f"{name}.{detector}"
 
 
 def checked(name: str, value: Value) -> float | int:

@@ -78,6 +78,7 @@ def test_the_json_shape_is_the_one_that_scripts_rely_on() -> None:
         "releases",
         "rollout",
         "switches",
+        "settings",
         "frozen",
         "alerts",
         "workers",

@@ -5,7 +5,12 @@ import pytest
 
 from tests.unit.control.documents import canary, kill, release, state
 from trimtab.contracts.control import KillLane, Phase, Switch
-from trimtab.contracts.errors import InvalidCommand, ReleaseExists, UnknownRelease
+from trimtab.contracts.errors import (
+    InvalidCommand,
+    ReleaseExists,
+    SettingOutOfBounds,
+    UnknownRelease,
+)
 from trimtab.contracts.orders import (
     AbortCommand,
     CreateReleaseCommand,
@@ -165,6 +170,35 @@ def test_a_setting_is_set_and_taken_back() -> None:
     assert chosen.settings["retriever.nprobe"].expires_at == 1060.0
     cleared = change_state(chosen, SetCommand(name="retriever.nprobe", value=None), BY)
     assert cleared.settings == {}
+
+
+def test_a_threshold_of_one_detector_is_kept_under_its_own_full_name_with_who_why_and_until_when() -> (
+    None
+):
+    command = SetCommand(name="mapper.threshold", value=0.4, detector="d" * 64, ttl_s=60.0)
+
+    after = change_state(state(), command, BY)
+
+    (name,) = after.settings
+    assert name == f"mapper.confidence_threshold.{'d' * 64}"
+    found = after.settings[name]
+    assert (found.value, found.actor, found.reason, found.expires_at) == (0.4, "ana", "drill", 1060)
+    taken_back = msgspec.structs.replace(command, value=None)
+    assert change_state(after, taken_back, BY).settings == {}
+
+
+@pytest.mark.parametrize("value", [0.29, 0.91, float("nan")])
+def test_a_detectors_threshold_has_the_bounds_of_the_threshold(value: float) -> None:
+    command = SetCommand(name="mapper.threshold", value=value, detector="llama-guard")
+
+    with pytest.raises(SettingOutOfBounds, match=r"0\.3 to 0\.9"):
+        change_state(state(), command, BY)
+
+
+@pytest.mark.parametrize("name", ["retriever.nprobe", "mapper.confidence_threshold.openai"])
+def test_a_detector_that_does_not_fit_the_setting_is_refused(name: str) -> None:
+    with pytest.raises(InvalidCommand, match="detector"):
+        change_state(state(), SetCommand(name=name, value=0.5, detector="llama-guard"), BY)
 
 
 def test_the_difference_names_what_changed_and_leaves_out_who_and_when() -> None:

@@ -8,7 +8,7 @@ from services.controller.counttest import NOTHING
 from services.controller.policy import Guardrail, Policy, Step
 from services.controller.status import Scene, status
 from tests.unit.control.documents import canary, controls, kill, state
-from trimtab.contracts.control import Applied, ApplyStatus, Freeze, Phase, Switch
+from trimtab.contracts.control import Applied, ApplyStatus, Freeze, Phase, Setting, Switch
 from trimtab.contracts.samples import Readiness, WorkerStatus
 from trimtab.control.effective import Controls
 
@@ -146,3 +146,22 @@ def test_kills_in_force_and_a_freeze_are_in_sight() -> None:
     assert found.frozen == "ana: holidays"
     assert found.switches == ["reranker=off for acme, 60 s left, by test"]
     assert found.rollout is None
+
+
+def test_settings_in_force_are_in_sight_with_their_end_and_ended_ones_are_not() -> None:
+    def until(value: float, ends: float | None, reason: str = "") -> Setting:
+        return Setting(value=value, actor="ana", reason=reason, expires_at=ends)
+
+    tuned = msgspec.structs.replace(
+        state("base"),
+        settings={
+            "mapper.confidence_threshold.llama-guard": until(0.4, 1660.0, "too many fall back"),
+            "retriever.nprobe": until(4, 1500.0),
+        },
+        tenant_settings={"acme": {"gateway.pool": until(20, None)}},
+    )
+
+    assert status(scene(controls(tuned))).settings == [
+        "mapper.confidence_threshold.llama-guard=0.4, 60 s left, by ana: too many fall back",
+        "gateway.pool=20 for acme, until changed, by ana",
+    ]
