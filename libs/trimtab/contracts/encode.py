@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from trimtab.contracts.message import Message
+from trimtab.contracts.sparse import Kind, SparseVectors
 from trimtab.contracts.tensor import Matrix
 
 MAX_TEXTS = 256
@@ -17,7 +18,7 @@ Profile = Literal["query", "passage"]
 """What the text is; models with asymmetric prompts care."""
 
 
-class EncodeRequest(Message, frozen=True, kw_only=True):
+class EncodeRequest(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Gateway -> encoder (``trimtab.v1.encode.<component>``)."""
 
     namespace: str
@@ -28,6 +29,8 @@ class EncodeRequest(Message, frozen=True, kw_only=True):
     """Reject or truncate a text over the token budget; truncations are counted."""
     tokens: bool = False
     """Also return int8 token vectors, for MaxSim."""
+    sparse: Kind | None = None
+    """Also return learned sparse vectors of that kind, where the encoder has a model of such; None asks for none."""
 
 
 class TokenVectors(Message, frozen=True, kw_only=True):
@@ -39,7 +42,7 @@ class TokenVectors(Message, frozen=True, kw_only=True):
     """Rows of each text, in order."""
 
 
-class EncodeReply(Message, frozen=True, kw_only=True):
+class EncodeReply(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Encoder -> gateway."""
 
     namespace: str
@@ -54,3 +57,5 @@ class EncodeReply(Message, frozen=True, kw_only=True):
     """How many came from the content-hash cache."""
     tokens: TokenVectors | None = None
     """Present when the request asked for them."""
+    sparse: SparseVectors | None = None
+    """One per text; None when the request did not ask, or the encoder has no model that makes them."""

@@ -63,7 +63,7 @@ def text_of(detector: str, part: str) -> str:
     return words or part
 
 
-class MapRequest(Message, frozen=True, kw_only=True):
+class MapRequest(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Gateway -> mapper (``trimtab.v1.map.<component>``)."""
 
     taxonomy: str

@@ -14,7 +14,8 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Base of every contract: immutable, refuses fields it does not know.
 
     Subclasses say ``frozen=True, kw_only=True`` themselves: msgspec does not inherit the latter,
-    and type checkers do not see the former.
+    and type checkers do not see the former. What gateways send to workers says ``omit_defaults=True``
+    too: a field that a new gateway does not use is no unknown field to a worker of the version before.
     """
 
 

@@ -9,7 +9,7 @@ from trimtab.contracts.retrieve import MAX_POOL, Signals
 from trimtab.contracts.tensor import Matrix
 
 
-class RerankRequest(Message, frozen=True, kw_only=True):
+class RerankRequest(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Gateway -> reranker (``trimtab.v1.rerank.<component>``)."""
 
     signals: Signals

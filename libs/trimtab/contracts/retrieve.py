@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from trimtab.contracts.encode import TokenVectors
 from trimtab.contracts.message import Message
+from trimtab.contracts.sparse import SparseVectors
 from trimtab.contracts.tensor import Matrix
 
 MAX_POOL = 200
@@ -55,7 +56,15 @@ class DenseOutage(StrEnum):
     BEHIND = "behind"
 
 
-class RetrieveRequest(Message, frozen=True, kw_only=True):
+class SparseUse(StrEnum):
+    """What became of the learned sparse vectors in a search whose component looks for candidates by them."""
+
+    USED = "used"
+    NO_VECTOR = "no_vector"
+    NO_PASSAGES = "no_passages"
+
+
+class RetrieveRequest(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Gateway -> retriever (``trimtab.v1.retrieve.<component>``); the tenant travels in the header."""
 
     collection: CollectionName
@@ -82,6 +91,8 @@ class RetrieveRequest(Message, frozen=True, kw_only=True):
     """Whether the reply shall tell how the index was searched."""
     session: Matrix | None = None
     """(1, dimension) float32, unit length: mean of the caller's previous queries; None without any."""
+    sparse: SparseVectors | None = None
+    """The query's learned sparse vector; None without."""
 
 
 class Hit(Message, frozen=True, kw_only=True):
@@ -101,7 +112,7 @@ class Hit(Message, frozen=True, kw_only=True):
     """Owner; the asking tenant or ``public``, never another."""
 
 
-class Signals(Message, frozen=True, kw_only=True):
+class Signals(Message, frozen=True, kw_only=True, omit_defaults=True):
     """What is known of a query's n candidates, in retrieval order; reranker features come from it."""
 
     fused: Matrix
@@ -118,6 +129,8 @@ class Signals(Message, frozen=True, kw_only=True):
     """Article number of each candidate: equal numbers are one article."""
     session: Matrix | None = None
     """(1, n) f32: cosine to the mean of the caller's previous queries; None without any."""
+    sparse: Matrix | None = None
+    """(1, n) f32: inner product of the learned sparse vectors, >= 0; None where they were not used."""
 
 
 class IndexUse(Message, frozen=True, kw_only=True):
@@ -137,7 +150,7 @@ class IndexUse(Message, frozen=True, kw_only=True):
     """Milliseconds in the retriever by part: model, dense, lexical, passages, signals."""
 
 
-class RetrieveReply(Message, frozen=True, kw_only=True):
+class RetrieveReply(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Retriever -> gateway."""
 
     collection: CollectionName
@@ -156,6 +169,8 @@ class RetrieveReply(Message, frozen=True, kw_only=True):
     """How the index was searched; None when nobody asked."""
     dense: DenseOutage | None = None
     """Why only words were searched, or with ``behind`` not all vectors; None when all of them were."""
+    sparse: SparseUse | None = None
+    """Whether learned sparse vectors were searched; None when the component does not look for them."""
 
 
 class ScoreRequest(Message, frozen=True, kw_only=True):
