@@ -12,11 +12,22 @@ from typing import Any
 
 from services.mapper.command import add_json, finish
 from services.mapper.model.component import SHIPPED, CalibrationCard, load_report
-from services.mapper.model.held import PRECISION, Bin, HeldOut, Point
+from services.mapper.model.held import (
+    PRECISION,
+    Bin,
+    DetectorHeld,
+    HeldOut,
+    Point,
+    lowest_precise,
+    most_f1,
+)
 from trimtab.artifacts.manifest import ArtifactMissing, read_manifest
 from trimtab.evaluation import chart
 from trimtab.evaluation.page import Section, Table, page
 from trimtab.supervisor.home import Home
+
+_DRAWN = 4
+"""Detectors in the chart, those with the most answers: more lines cannot be told apart."""
 
 
 def find(asked: str, adapters: Path) -> Path:
@@ -34,7 +45,6 @@ def find(asked: str, adapters: Path) -> Path:
 
 def shape(reference: str, card: CalibrationCard, held: HeldOut) -> dict[str, Any]:
     """Return the report for scripts."""
-    precise = held.precise()
     return {
         "component": reference,
         "calibration": card.kind,
@@ -43,13 +53,29 @@ def shape(reference: str, card: CalibrationCard, held: HeldOut) -> dict[str, Any
         "top3": held.top3,
         "errors": held.errors,
         "distances": held.distances,
-        "thresholds": {
-            "max_f1": _point(held.best_f1()),
-            "precision_95": _point(precise) if precise is not None else None,
-        },
+        "thresholds": _recommended(held.curve),
         "curve": [_point(point) for point in held.curve],
+        "detectors": {name: _of_detector(part) for name, part in held.detectors.items()},
         "before": held.before,
         "after": held.after,
+    }
+
+
+def _recommended(points: Sequence[Point]) -> dict[str, dict[str, float] | None]:
+    precise = lowest_precise(points)
+    return {
+        "max_f1": _point(most_f1(points)),
+        "precision_95": _point(precise) if precise is not None else None,
+    }
+
+
+def _of_detector(part: DetectorHeld) -> dict[str, Any]:
+    return {
+        "answers": part.answers,
+        "top1": part.top1,
+        "error": part.error,
+        "thresholds": _recommended(part.curve),
+        "curve": [_point(point) for point in part.curve],
     }
 
 
@@ -80,7 +106,15 @@ def lines(told: dict[str, Any]) -> list[str]:
             else f"{name}: threshold {at['threshold']:.2f}, answers {at['coverage']:.1%}, "
             f"{at['precision']:.1%} of them right, F1 {at['f1']:.3f}"
         )
-    return found
+    return [*found, *(_detector_line(*each) for each in told["detectors"].items())]
+
+
+def _detector_line(name: str, part: dict[str, Any]) -> str:
+    places = ["-" if at is None else f"{at['threshold']:.2f}" for at in part["thresholds"].values()]
+    return (
+        f"{name}: {part['answers']} answers, {part['top1']:.1%} right, error {part['error']:.4f}, "
+        f"threshold {places[0]} for the greatest F1, {places[1]} for {PRECISION:.0%} precision"
+    )
 
 
 def document(reference: str, card: CalibrationCard, held: HeldOut) -> str:
@@ -111,6 +145,7 @@ def document(reference: str, card: CalibrationCard, held: HeldOut) -> str:
                     _thresholds(told),
                 ],
             ),
+            *_by_detector(held),
             Section(
                 "Calibration",
                 "Share of right answers by confidence; a calibrated confidence is that share.",
@@ -127,6 +162,38 @@ def _thresholds(told: dict[str, Any]) -> str:
         numbers = [at[key] for key in head[1:5]] + [at["f1"]] if at is not None else ["-"] * 5
         rows.append([name, *(f"{n:.3f}" if isinstance(n, float) else n for n in numbers)])
     return Table(head, rows).html()
+
+
+def _by_detector(held: HeldOut) -> list[Section]:
+    """Return what each detector's own outputs say of a threshold; nothing where examples name none."""
+    if not held.detectors:
+        return []
+    largest = sorted(held.detectors.items(), key=lambda each: -each[1].answers)[:_DRAWN]
+    every = held.curve[::5]
+    curves = [
+        chart.Line(name, [100 * point.coverage for point in part.curve[::5]])
+        for name, part in largest
+    ]
+    head = ("detector", "answers", "right", "error", "for max F1", f"for {PRECISION:.0%} precision")
+    rows = [
+        [
+            name,
+            str(part.answers),
+            f"{part.top1:.3f}",
+            f"{part.error:.4f}",
+            f"{most_f1(part.curve).threshold:.2f}",
+            "-" if (at := lowest_precise(part.curve)) is None else f"{at.threshold:.2f}",
+        ]
+        for name, part in held.detectors.items()
+    ]
+    text = (
+        "The same thresholds by detector: `trimtab set mapper.threshold VALUE --detector NAME` sets one. "
+        "Few answers say little."
+    )
+    drawn = chart.lines(
+        [f"{point.threshold:.2f}" for point in every], curves, [], "% answered, by threshold"
+    )
+    return [Section("By detector", text, [drawn, Table(head, rows).html()])]
 
 
 def _reliability(held: HeldOut) -> str:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from services.mapper.model.calibration import Floats, Rights
+from services.mapper.model.calibration import Floats, Rights, calibration_error
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -51,6 +51,34 @@ class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return 2 * self.precision * self.recall / both if both else 0.0
 
 
+def most_f1(points: Sequence[Point]) -> Point:
+    """Return the point with the greatest F1; the lowest of equal ones."""
+    return max(points, key=lambda point: (point.f1, -point.threshold))
+
+
+def lowest_precise(points: Sequence[Point], precision: float = PRECISION) -> Point | None:
+    """Return the lowest threshold from which on precision never falls below what is asked."""
+    found = None
+    for point in reversed(points):
+        if point.precision < precision:
+            break
+        found = point if point.coverage else found
+    return found
+
+
+class DetectorHeld(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The same of one detector's outputs: whether it needs a threshold of its own."""
+
+    answers: Annotated[int, Meta(ge=1)]
+    """How many."""
+    top1: Share
+    """Share whose best label was right."""
+    error: Share
+    """Expected calibration error after calibration, held out."""
+    curve: list[Point]
+    """From threshold 0 to 1."""
+
+
 class HeldOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a component did on examples that it was not trained on."""
 
@@ -70,19 +98,16 @@ class HeldOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """By calibrated confidence."""
     curve: list[Point]
     """From threshold 0 to 1."""
+    detectors: dict[str, DetectorHeld] = {}
+    """Detector -> the same of its outputs alone; empty where the examples name none."""
 
     def best_f1(self) -> Point:
         """Return the point of the curve with the greatest F1; the lowest of equal ones."""
-        return max(self.curve, key=lambda point: (point.f1, -point.threshold))
+        return most_f1(self.curve)
 
     def precise(self, precision: float = PRECISION) -> Point | None:
         """Return the lowest threshold from which on precision never falls below what is asked."""
-        found = None
-        for point in reversed(self.curve):
-            if point.precision < precision:
-                break
-            found = point if point.coverage else found
-        return found
+        return lowest_precise(self.curve, precision)
 
 
 def bins(confidence: Floats, right: Rights) -> list[Bin]:
@@ -114,3 +139,22 @@ def accuracy_at(confidence: Floats, right: Rights, coverage: float) -> float:
     """Return the share of right answers among the most confident ``coverage`` of all."""
     kept = np.argsort(-confidence, kind="stable")[: max(1, round(coverage * len(right)))]
     return float(right[kept].mean())
+
+
+def by_detector(
+    detectors: Sequence[str], confidence: Floats, right: Rights
+) -> dict[str, DetectorHeld]:
+    """Return how each detector's outputs did, by name; nothing when all are of one."""
+    if len(set(detectors)) < 2:
+        return {}
+    names = np.array(detectors)
+    found = {}
+    for name in sorted(set(detectors)):
+        sure, hits = confidence[names == name], right[names == name]
+        found[name] = DetectorHeld(
+            answers=len(hits),
+            top1=round(float(hits.mean()), 4),
+            error=round(calibration_error(sure, hits), 4),
+            curve=curve(sure, hits),
+        )
+    return found

@@ -48,6 +48,8 @@ class Corpus:
     """The taxonomy's aliases, always seen."""
     sentences: Texts
     """Sentences of the descriptions, always seen."""
+    detectors: tuple[str, ...] = ()
+    """Who said each example; empty when nobody asks."""
 
     @property
     def known(self) -> tuple[Texts, ...]:
@@ -63,6 +65,7 @@ class Corpus:
             self.descriptions,
             self.aliases,
             self.sentences,
+            tuple(self.detectors[row] for row in rows) if self.detectors else (),
         )
 
 
@@ -88,7 +91,8 @@ def assemble(taxonomy: Taxonomy, examples: Sequence[Example], vectors: Array) ->
         for texts, (start, end) in zip(told, pairwise(cuts), strict=True)
     ]
     _, groups = np.unique([example.group for example in examples], return_inverse=True)
-    return Corpus(labels, parts[0], groups.astype(np.int64), *parts[1:])
+    said_by = tuple(example.detector for example in examples)
+    return Corpus(labels, parts[0], groups.astype(np.int64), *parts[1:], detectors=said_by)
 
 
 def _parts(taxonomy: Taxonomy, examples: Sequence[Example]) -> list[list[tuple[str, str]]]:

@@ -4,7 +4,7 @@ Weights and calibration are fitted on examples that the heads did not see (folds
 that they know how good each score is on new text. Needs scikit-learn and its scipy.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
@@ -24,7 +24,7 @@ from services.mapper.model.calibration import (
     raw_confidence,
 )
 from services.mapper.model.heads import log_softmax
-from services.mapper.model.held import HeldOut, bins, curve
+from services.mapper.model.held import HeldOut, bins, by_detector, curve
 from services.mapper.model.network import Array
 from services.mapper.training.bags import Bags, terms
 from services.mapper.training.corpus import Corpus, Indices, Texts, folds
@@ -133,7 +133,7 @@ def _fit(corpus: Corpus, recipe: Recipe, report: Report) -> Fitted:
         report(f"split {number} of {len(splits)} held out")
     targets = corpus.examples.labels
     logits = _held_out(table, targets, splits, recipe)
-    kind, held_out = _judged(logits, targets, splits)
+    kind, held_out = _judged(logits, targets, splits, corpus.detectors)
     report(f"{kind} calibration; training on everything")
     final = fit_weights(*narrowed(table, targets, recipe.candidates), recipe.decay)
     adapter = _heads(corpus, counted, recipe)
@@ -190,7 +190,10 @@ def _held_out(
 
 
 def _judged(
-    logits: Array, targets: Indices, splits: list[tuple[Indices, Indices]]
+    logits: Array,
+    targets: Indices,
+    splits: list[tuple[Indices, Indices]],
+    detectors: Sequence[str] = (),
 ) -> tuple[Kind, HeldOut]:
     """Return the kind of calibration that does best on answers it has not seen, and how all went."""
     right = logits.argmax(axis=1) == targets
@@ -214,6 +217,7 @@ def _judged(
         before=bins(confidence["raw"], right),
         after=bins(confidence[chosen], right),
         curve=curve(confidence[chosen], right),
+        detectors=by_detector(detectors, confidence[chosen], right),
     )
 
 

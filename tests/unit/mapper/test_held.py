@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.mapper.model.held import HeldOut, Point, accuracy_at, bins, curve
+from services.mapper.model.held import HeldOut, Point, accuracy_at, bins, by_detector, curve
 
 CONFIDENCE = np.array([0.95, 0.9, 0.85, 0.6, 0.55, 0.2])
 RIGHT = np.array([True, True, False, True, False, False])
@@ -79,3 +79,18 @@ def test_a_report_survives_the_file() -> None:
     told = held(curve(CONFIDENCE, RIGHT))
 
     assert msgspec.json.decode(msgspec.json.encode(told), type=HeldOut) == told
+
+
+def test_each_detectors_answers_are_judged_alone() -> None:
+    found = by_detector(["a", "a", "b", "a", "b", "b"], CONFIDENCE, RIGHT)
+
+    assert {name: part.answers for name, part in found.items()} == {"a": 3, "b": 3}
+    assert (found["a"].top1, found["b"].top1) == (1.0, 0.0)
+    assert {point.precision for point in found["a"].curve} == {1.0}
+    assert next(point.coverage for point in found["b"].curve if point.threshold == 0.6) == (
+        pytest.approx(1 / 3, abs=1e-4)
+    )
+
+
+def test_examples_of_one_detector_need_no_table_of_detectors() -> None:
+    assert by_detector(["text"] * len(RIGHT), CONFIDENCE, RIGHT) == {}

@@ -95,6 +95,35 @@ def test_a_users_own_labels_are_trained_into_the_home_and_reported(
     assert not any(colour in page for colour in ("purrs", "barks"))
 
 
+def test_the_report_names_thresholds_of_each_detector_that_the_examples_name(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [json.loads(line) for line in (folder / "said.jsonl").read_text().splitlines()]
+    (folder / "said").mkdir()
+    for place, name in enumerate(("acme", "text")):
+        kept = [row for row in rows if COLOURS.index(row["group"]) % 2 == place]
+        (folder / "said" / f"{name}.jsonl").write_text("\n".join(map(json.dumps, kept)))
+    words = ["--taxonomy", "pets", "--examples", str(folder / "said"), "--name", "pets"]
+    taxonomy = load_taxonomy(folder / "taxonomies" / "pets.yaml")
+    texts = wanted_texts(taxonomy, training_set(load_examples(folder / "said", taxonomy)))
+    write_vectors(folder / "both.safetensors", vectors_of(texts), texts, SPACE)
+    assert train.main([*words, "--vectors", str(folder / "both.safetensors")]) == 0
+    capsys.readouterr()
+
+    assert reporting.main(["pets@1", "--page", str(folder / "pets.html"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+
+    assert {name: part["answers"] for name, part in told["detectors"].items()} == {
+        "acme": 8,
+        "text": 8,
+    }
+    for part in told["detectors"].values():
+        assert part["thresholds"]["max_f1"]["f1"] == max(point["f1"] for point in part["curve"])
+    page = (folder / "pets.html").read_text()
+    assert page.count("<svg") == 3
+    assert "By detector" in page
+
+
 def test_a_file_of_texts_is_answered_line_by_line_best_label_first(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
