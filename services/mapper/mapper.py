@@ -3,6 +3,7 @@
 Works without a model: then the rules answer, and :attr:`Mapper.problem` says why.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from services.mapper import rules
 from services.mapper.answer import AnswerCheck, ModelAnswer
 from services.mapper.decide import Decision, ModelOutcome, Policy, asks_model, decide
 from services.mapper.definitions.detectors import Detector, Detectors
+from services.mapper.definitions.frameworks import Frameworks
 from services.mapper.definitions.taxonomy import Taxonomy
 from services.mapper.model.component import Component
 from trimtab.contracts.errors import DimensionMismatch, InvalidMessage, UnknownTaxonomy
@@ -28,6 +30,9 @@ from trimtab.telemetry.logs import Logger
 
 NO_ADAPTER = "none"
 """Version of the adapter when the rules serve alone."""
+
+NO_FRAMEWORKS = "none"
+"""Version of the frameworks when nobody said which controls the labels bear on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,8 @@ class Mapper:
     """Least confidence with which the model may decide, unless the request names one."""
     log: Logger
     """For a model that raises."""
+    frameworks: Frameworks | None = None
+    """Controls that the labels bear on; None: nobody said which."""
     check: AnswerCheck = field(init=False)
 
     def __post_init__(self) -> None:
@@ -143,8 +150,11 @@ class Mapper:
             fallback_reason=decision.reason,
             mode=request.mode,
             versions=self.versions(detector),
-            controls=self.taxonomy.controls_of(decision.labels),
+            controls=self._controls(decision.labels),
         )
+
+    def _controls(self, labels: Sequence[str]) -> dict[str, list[str]]:
+        return {} if self.frameworks is None else self.frameworks.controls_of(labels)
 
     def versions(self, detector: Detector | None = None) -> dict[str, str]:
         """Return name, version and content of everything that decides."""
@@ -152,6 +162,7 @@ class Mapper:
         component = self.component
         versions = {
             "taxonomy": self.taxonomy.reference,
+            "frameworks": self.frameworks.reference if self.frameworks else NO_FRAMEWORKS,
             "detectors": f"detectors+{self.detectors.hash}",
             "adapter": f"{component.reference}+{component.content_hash[:12]}"
             if component

@@ -27,5 +27,7 @@ class MapperSettings(WorkerSettings):
     """Taxonomy file to answer in."""
     detectors: Path = _HERE / "detectors"
     """Folder of detector files."""
+    frameworks: Path | None = None
+    """File of the controls that labels bear on; none given: the one shipped for this taxonomy, if any."""
     confidence_threshold: float = Field(default=0.6, ge=0.3, le=0.9)
     """Confidence below which the rules decide, unless the request names one."""

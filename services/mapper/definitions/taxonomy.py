@@ -1,4 +1,4 @@
-"""A taxonomy: the labels that may come out, what each means, and the controls it bears on.
+"""A taxonomy: the labels that may come out, and what each means.
 
 Read from YAML once, frozen, and known by a hash of everything that can change an answer.
 """
@@ -17,7 +17,8 @@ from trimtab.contracts.mapping import UNKNOWN
 LABEL_NAME = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Za-z0-9_]+)*")
 """What a label may be called: ``FAMILY.GROUP.Label``."""
 
-Controls = Mapping[str, tuple[str, ...]]
+_MOVED = ("frameworks", "controls")
+"""Keys of files of before; controls stand in a file of their own beside the taxonomy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,6 @@ class Label:
     """What it covers, one or two sentences."""
     aliases: tuple[str, ...]
     """Other whole names of exactly this label."""
-    controls: Controls
-    """Framework -> control numbers."""
     vague: bool
     """Says nothing beside a more specific label: ``OTHER.Unspecified``."""
     title: str = ""
@@ -69,30 +68,21 @@ class Taxonomy:
         """``ai-safety@1+3f2a9c1b22d0``: name, version and content."""
         return f"{self.name}@{self.version}+{self.hash}"
 
-    def controls_of(self, labels: tuple[str, ...]) -> dict[str, list[str]]:
-        """Return the controls that any of the labels bears on, by framework, in label order."""
-        found: dict[str, dict[str, None]] = {}
-        for name in labels:
-            for framework, numbers in self.labels[name].controls.items():
-                found.setdefault(framework, {}).update(dict.fromkeys(numbers))
-        return {framework: list(numbers) for framework, numbers in found.items()}
-
 
 def load_taxonomy(path: Path) -> Taxonomy:
     """Read and check a taxonomy.
 
     Raises:
-        DefinitionInvalid: an unknown key, a malformed label or control, an alias with two meanings,
-            a parent or tactic that is not there, or no ``OTHER.Unknown``; says file and key.
+        DefinitionInvalid: an unknown key, a malformed label, an alias with two meanings, a parent or
+            tactic that is not there, or no ``OTHER.Unknown``; says file and key.
     """
-    top = read_section(path).only("name", "version", "frameworks", "tactics", "families")
-    frameworks = _frameworks(top.section("frameworks"))
+    top = _own(read_section(path)).only("name", "version", "tactics", "families")
     tactics = top.section("tactics")
     labels: dict[str, Label] = {}
     families = top.section("families")
     for family in families.values:
-        section = families.section(family).only("description", "controls", "labels")
-        for label in _labels_of(section, family, frameworks):
+        section = _own(families.section(family)).only("description", "labels")
+        for label in _labels_of(section, family):
             if label.name in labels:
                 raise section.wrong(f"labels.{label.name}", "stands in two families")
             labels[label.name] = label
@@ -109,24 +99,22 @@ def load_taxonomy(path: Path) -> Taxonomy:
     )
 
 
-def _frameworks(section: Section) -> dict[str, re.Pattern[str]]:
-    patterns = {}
-    for name in section.values:
-        try:
-            patterns[name] = re.compile(section.text(name))
-        except re.error as error:
-            raise section.wrong(name, f"is not a regular expression: {error}") from None
-    return patterns
+def _own(section: Section) -> Section:
+    """Return the section; says where controls stand now when it still has some."""
+    for key in _MOVED:
+        if key in section.values:
+            problem = "controls stand in a frameworks file beside the taxonomy; move them there"
+            raise section.wrong(key, problem)
+    return section
 
 
-def _labels_of(family: Section, name: str, frameworks: dict[str, re.Pattern[str]]) -> list[Label]:
+def _labels_of(family: Section, name: str) -> list[Label]:
     family.text("description")
-    shared = _controls(family.section("controls"), frameworks)
     labels = family.section("labels")
     found = []
     for label in labels.values:
-        section = labels.section(label).only(
-            "title", "description", "aliases", "controls", "vague", "parent", "tactics"
+        section = _own(labels.section(label)).only(
+            "title", "description", "aliases", "vague", "parent", "tactics"
         )
         if not LABEL_NAME.fullmatch(label) or label.split(".")[0] != name:
             raise labels.wrong(label, f"must be called {name}.Something, of letters, digits and _")
@@ -135,7 +123,6 @@ def _labels_of(family: Section, name: str, frameworks: dict[str, re.Pattern[str]
                 name=label,
                 description=" ".join(section.text("description").split()),
                 aliases=section.texts("aliases"),
-                controls={**shared, **_controls(section.section("controls"), frameworks)},
                 vague=section.flag("vague"),
                 title=section.text("title", ""),
                 parent=section.text("parent", ""),
@@ -163,19 +150,6 @@ def _check_places(top: Section, labels: Mapping[str, Label], tactics: Section) -
                 )
 
 
-def _controls(section: Section, frameworks: dict[str, re.Pattern[str]]) -> Controls:
-    controls = {}
-    for framework in section.values:
-        pattern = frameworks.get(framework)
-        if pattern is None:
-            raise section.wrong(framework, f"unknown framework; declared: {', '.join(frameworks)}")
-        controls[framework] = section.texts(framework)
-        for number in controls[framework]:
-            if not pattern.search(number):
-                raise section.wrong(framework, f"{number} is no control number of {framework}")
-    return controls
-
-
 def _by_name(path: Path, labels: Mapping[str, Label]) -> dict[str, str]:
     table: dict[str, str] = {}
     for label in labels.values():
@@ -200,8 +174,7 @@ def _content(label: Label) -> list[object]:
 
     What a label does not say is left out, so that a taxonomy without parents keeps its hash.
     """
-    told: list[object] = [label.name, label.description, label.aliases, dict(label.controls)]
-    told.append(label.vague)
+    told: list[object] = [label.name, label.description, label.aliases, label.vague]
     places = {"title": label.title, "parent": label.parent, "tactics": label.tactics}
     said = {name: value for name, value in places.items() if value}
     return [*told, said] if said else told

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from services.mapper.definitions.definitions import SHIPPED_FRAMEWORKS
 from services.mapper.definitions.detectors import Detectors, load_detectors
+from services.mapper.definitions.frameworks import Frameworks, load_frameworks
 from services.mapper.definitions.taxonomy import Taxonomy, load_taxonomy
 from services.mapper.mapper import Mapper
 from services.mapper.model.component import SHIPPED, Component, load_component
@@ -49,8 +51,14 @@ def vectors() -> dict[str, NDArray[np.float32]]:
     return {example.text: vector for example, vector in rows}
 
 
+@cache
+def frameworks() -> Frameworks:
+    return load_frameworks(SHIPPED_FRAMEWORKS / "ai-safety.yaml", taxonomy())
+
+
 def mapper(model: Component | None = None, *, threshold: float = 0.6) -> Mapper:
-    return Mapper(taxonomy(), detectors(), model, threshold, logs.get("mapper", "test"))
+    log = logs.get("mapper", "test")
+    return Mapper(taxonomy(), detectors(), model, threshold, log, frameworks=frameworks())
 
 
 def request(output: str, detector: str = "text", **fields: object) -> MapRequest:

@@ -5,7 +5,14 @@ import pytest
 
 from services.mapper.mapper import NO_ADAPTER
 from services.mapper.model.component import Component
-from tests.unit.mapper.shipped import component, detectors, mapper, request, taxonomy
+from tests.unit.mapper.shipped import (
+    component,
+    detectors,
+    frameworks,
+    mapper,
+    request,
+    taxonomy,
+)
 from trimtab.contracts.errors import DimensionMismatch, InvalidMessage, UnknownTaxonomy
 from trimtab.contracts.mapping import MAX_PARTS, UNKNOWN, FallbackReason, MappingMode
 from trimtab.contracts.tensor import Matrix
@@ -123,6 +130,7 @@ def test_every_answer_carries_the_versions_of_all_that_decides() -> None:
 
     assert reply.versions == {
         "taxonomy": taxonomy().reference,
+        "frameworks": frameworks().reference,
         "detectors": f"detectors+{detectors().hash}",
         "detector": detectors().by_name["openai-moderation"].reference,
         "adapter": f"safety-head@1+{component().content_hash[:12]}",

@@ -10,14 +10,12 @@ from trimtab.contracts.mapping import UNKNOWN
 SMALL = """\
 name: small
 version: "1"
-frameworks: {SOC2: '^CC[1-9]\\.\\d$'}
 families:
   HARM:
     description: Harm.
-    controls: {SOC2: [CC7.2]}
     labels:
       HARM.Hate: {description: Hatred of a group., aliases: [hate speech]}
-      HARM.Threat: {description: A threat., controls: {SOC2: [CC7.4]}}
+      HARM.Threat: {description: A threat.}
   OTHER:
     description: The rest.
     labels:
@@ -38,20 +36,11 @@ def test_the_shipped_taxonomy_has_six_families_or_more_and_about_fifty_labels() 
     assert UNKNOWN in taxonomy().labels
 
 
-def test_every_shipped_label_is_named_described_and_bears_on_a_control() -> None:
+def test_every_shipped_label_is_named_and_described() -> None:
     for label in taxonomy().labels.values():
         assert LABEL_NAME.fullmatch(label.name)
         assert len(label.description) >= 20 or label.vague
         assert label.aliases or label.name == UNKNOWN
-        assert label.controls or label.vague
-
-
-def test_a_label_without_controls_of_its_own_has_those_of_its_family(tmp_path: Path) -> None:
-    found = load_taxonomy(written(tmp_path, "small.yaml", SMALL))
-
-    assert found.labels["HARM.Hate"].controls == {"SOC2": ("CC7.2",)}
-    assert found.labels["HARM.Threat"].controls == {"SOC2": ("CC7.4",)}
-    assert found.controls_of(("HARM.Threat", "HARM.Hate")) == {"SOC2": ["CC7.4", "CC7.2"]}
 
 
 def test_a_label_is_found_by_alias_and_by_its_own_name_in_any_spelling(tmp_path: Path) -> None:
@@ -68,8 +57,7 @@ def test_a_label_is_found_by_alias_and_by_its_own_name_in_any_spelling(tmp_path:
         pytest.param("A threat.", "A threat., alias: [x]", "alias: unknown key", id="unknown in label"),
         pytest.param("A threat.", "A threat., aliases: [Hate_Speech]", "already means", id="two meanings"),
         pytest.param("A threat.", "A threat., aliases: ['--']", "no letters", id="empty alias"),
-        pytest.param("[CC7.2]", "[CC7.22]", "no control number", id="malformed control"),
-        pytest.param("{SOC2: [CC7.2]}", "{SOX: [CC7.2]}", "unknown framework", id="unknown framework"),
+        pytest.param("A threat.", "A threat., controls: {}", "frameworks file", id="controls inside"),
         pytest.param("HARM.Hate:", "harm.hate:", "must be called", id="malformed label"),
         pytest.param("HARM.Hate:", "OTHER.Hate:", "must be called HARM", id="label of another family"),
         pytest.param("OTHER.Unknown:", "OTHER.Rest:", "OTHER.Unknown is missing", id="no unknown"),
@@ -133,7 +121,7 @@ def test_a_changed_place_changes_the_hash_and_a_taxonomy_without_places_keeps_it
     moved = written(tmp_path, "moved.yaml", PLACED.replace("parent: T1, ", ""))
 
     assert load_taxonomy(moved).hash != before
-    assert taxonomy().hash == "023569baf44f", "the shipped adapter was trained on this content"
+    assert taxonomy().hash == "1d91bd7cea1e", "the shipped adapter was trained on this content"
 
 
 def test_the_hash_follows_the_content_and_not_the_version(tmp_path: Path) -> None:
