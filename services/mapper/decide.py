@@ -26,6 +26,7 @@ _GRAVEST_FIRST = (
     FallbackReason.INVALID_OUTPUT,
     FallbackReason.MODEL_ERROR,
     FallbackReason.TIMEOUT,
+    FallbackReason.CIRCUIT_OPEN,
     FallbackReason.UNKNOWN_DETECTOR,
     FallbackReason.LOW_CONFIDENCE,
 )

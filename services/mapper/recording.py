@@ -12,6 +12,7 @@ from trimtab.telemetry.metrics import (
     MAPPER_FALLBACK_PERCENTAGE,
     MAPPER_MODEL_INVOCATIONS,
     MAPPER_REQUESTS,
+    MAPPER_RETRIES,
     MAPPER_SCHEMA_VALID,
 )
 
@@ -39,6 +40,8 @@ class Recorder:
         MAPPER_REQUESTS.labels(mapped.detector, "success").inc()
         MAPPER_DURATION.labels(mapped.detector).observe(took_s)
         MAPPER_MODEL_INVOCATIONS.labels(component).inc(mapped.model_calls)
+        if mapped.retries:
+            MAPPER_RETRIES.labels(component).inc(mapped.retries)
         for confidence in mapped.confidences:
             MAPPER_CONFIDENCE.labels(mapped.detector).observe(confidence)
         if mapped.valid + mapped.invalid:

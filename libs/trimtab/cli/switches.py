@@ -10,6 +10,7 @@ from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.steering import Manner, steer
 from trimtab.contracts.control import SWITCH_VALUES, Switch
 from trimtab.contracts.orders import FreezeCommand, KillCommand, RestoreCommand, SetCommand
+from trimtab.control.tunables import ALIASES, TUNABLES
 
 _SWITCH_HELP = (
     "mapper.mode=rules_only, reranker=off, retriever.impl=last_vec|mean|amn_v0|gru_v0 (or another query"
@@ -107,7 +108,7 @@ def set_value(
     """Change a bounded setting on running workers."""
     command = SetCommand(
         name=name,
-        value=None if value == "default" else _number(value),
+        value=None if value == "default" else _value(name, value),
         tenant=tenant,
         detector=detector,
         ttl_s=seconds_of(ttl) if ttl else None,
@@ -154,6 +155,12 @@ def _switch(name: str) -> Switch:
     except ValueError:
         known = ", ".join(switch.value for switch in Switch)
         raise Failure(f"unknown switch {name!r}", f"known switches: {known}") from None
+
+
+def _value(name: str, text: str) -> float | str:
+    """Return a number, or a word where the setting is a choice; what is no setting is refused later."""
+    tunable = TUNABLES.get(ALIASES.get(name, name))
+    return text if tunable is not None and text in tunable.words else _number(text)
 
 
 def _number(text: str) -> float:

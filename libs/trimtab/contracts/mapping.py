@@ -37,6 +37,7 @@ class FallbackReason(StrEnum):
     INVALID_OUTPUT = "invalid_output"
     MODEL_ERROR = "model_error"
     TIMEOUT = "timeout"
+    CIRCUIT_OPEN = "circuit_open"
     UNKNOWN_DETECTOR = "unknown_detector"
 
 

@@ -27,7 +27,12 @@ class Tunable:
     """Whether ``<name>.<detector>`` is a setting too."""
     per_tenant: bool = True
     """Whether one tenant may have its own: not where requests of all of them share the work."""
+    words: tuple[str, ...] = ()
+    """Words for the values 0, 1, ... of a setting that is a choice, not a quantity."""
 
+
+SPARSE = "gateway.sparse"
+"""Whether queries and passages are given learned sparse vectors: 1 or 0."""
 
 TUNABLES = {
     tunable.name: tunable
@@ -49,6 +54,23 @@ TUNABLES = {
             "Lower it for a while when too much falls back (runbook 2, MapperFallbackHigh).",
             per_detector=True,
         ),
+        Tunable(
+            "mapper.model_timeout_ms",
+            50,
+            60_000,
+            1500,
+            "milliseconds",
+            "Most that a language model may take for a request, its retry included; the rules answer then.",
+        ),
+        Tunable(
+            "mapper.on_timeout",
+            0,
+            1,
+            0,
+            "rules or fail",
+            "fail: an error in place of the rules' answer when the model is late.",
+            words=("rules", "fail"),
+        ),
         Tunable("gateway.pool", 1, 200, 50, "candidates", "Candidates the reranker sees."),
         Tunable("gateway.retries", 0, 2, 2, "tries", "Extra tries after a worker shed a request."),
         Tunable(
@@ -58,6 +80,14 @@ TUNABLES = {
             2000,
             "milliseconds",
             "Deadline of a search or map over HTTP that names none.",
+        ),
+        Tunable(
+            SPARSE,
+            0,
+            1,
+            0,
+            "yes or no",
+            "1 where the retriever's component looks for learned sparse vectors: queries and new passages get them.",
         ),
         Tunable(
             "encoder.batch_texts",
@@ -122,6 +152,8 @@ def checked(name: str, value: Value) -> float | int:
         SettingOutOfBounds: not a number, not whole where it must be, or out of its bounds.
     """
     tunable = tunable_of(name)
+    if isinstance(value, str) and value in tunable.words:
+        value = tunable.words.index(value)
     if isinstance(value, bool | str):
         raise SettingOutOfBounds(name, str(value), tunable.low, tunable.high)
     whole = isinstance(tunable.default, int)

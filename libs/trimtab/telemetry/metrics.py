@@ -232,11 +232,59 @@ MAPPER_MODEL_INVOCATIONS = Counter(
     ("component",),
     registry=REGISTRY,
 )
+MAPPER_RETRIES = Counter(
+    "mapper_model_retries_total",
+    "Calls of the mapping model that were made again because its first answer was not usable.",
+    ("component",),
+    registry=REGISTRY,
+)
+MAPPER_CIRCUIT_OPEN = Gauge(
+    "mapper_circuit_open",
+    "1 while a mapping model that kept failing is left alone, else 0.",
+    ("component",),
+    registry=REGISTRY,
+)
 MAPPER_CONFIDENCE = Histogram(
     "mapper_confidence_score",
     "Calibrated confidence of model answers, 0..1.",
     ("detector",),
     buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0),
+    registry=REGISTRY,
+)
+
+MAPPER_QUEUE_LAG = Gauge(
+    "mapper_queue_lag_seconds",
+    "Age of the oldest mapping job that nobody has finished, as a gateway sees the work queue; 0 without one.",
+    (),
+    registry=REGISTRY,
+)
+MAPPER_PAYLOAD_REJECTED = Counter(
+    "mapper_request_payload_rejected_total",
+    "Mapping requests refused for what they carry, by reason: oversize or raw_content.",
+    ("reason",),
+    registry=REGISTRY,
+)
+
+JOBS_PENDING = Gauge(
+    "gateway_jobs_pending", "Jobs that no gateway has taken yet.", (), registry=REGISTRY
+)
+JOBS_ACK_PENDING = Gauge(
+    "gateway_jobs_ack_pending",
+    "Jobs that a gateway works on, or that wait for their next try.",
+    (),
+    registry=REGISTRY,
+)
+JOBS_DEAD = Gauge("gateway_jobs_dead", "Dead letters.", (), registry=REGISTRY)
+JOBS_ENDED = Counter(
+    "gateway_jobs_total",
+    "Jobs that this gateway ended, by state: done, failed or dead.",
+    ("state",),
+    registry=REGISTRY,
+)
+IDEMPOTENCY = Counter(
+    "gateway_idempotency_total",
+    "Requests with an idempotency key, by what became of them: first, replayed, conflict, in_progress, unkept.",
+    ("result",),
     registry=REGISTRY,
 )
 

@@ -100,6 +100,21 @@ def raw_confidence(logits: Array) -> Floats:
     return np.asarray(np.exp(log_softmax(logits).max(axis=1)), dtype=np.float64)
 
 
+def of_probability(calibration: Calibration, raw: float) -> float:
+    """Return the confidence 0..1 of an answer of which only its own raw probability is known.
+
+    A temperature divides its log-odds: the answer against all others as one.
+    """
+    given = np.array([raw], dtype=np.float64)
+    match calibration:
+        case Temperature(value):
+            return float(_sigmoid(_log_odds(given) / value)[0])
+        case Platt(slope, intercept):
+            return float(_sigmoid(slope * _log_odds(given) + intercept)[0])
+        case Line():
+            return float(calibration(given)[0])
+
+
 def fit_temperature(logits: Array, targets: NDArray[np.int64]) -> Temperature:
     """Return the temperature that makes the right labels most probable; golden section over its log."""
     own = logits[np.arange(len(targets)), targets].astype(np.float64)
