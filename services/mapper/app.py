@@ -4,23 +4,22 @@ import asyncio
 import time
 
 import msgspec
-import nats.errors
 
 from services.mapper.definitions.detectors import Detectors, load_detectors
 from services.mapper.definitions.taxonomy import Taxonomy, load_taxonomy
+from services.mapper.engines.guard import Terms
+from services.mapper.engines.opening import EngineUnusable
+from services.mapper.engines.served import Served
 from services.mapper.mapper import Mapper
-from services.mapper.model.component import Component, load_component
+from services.mapper.models import Models
 from services.mapper.recording import Recorder, bad_events
 from services.mapper.settings import MapperSettings
-from trimtab.artifacts.manifest import ArtifactError, ArtifactMissing
-from trimtab.artifacts.shipped import shipped
-from trimtab.artifacts.store import provide
+from services.mapper.troubles import Troubles
 from trimtab.bus.server import Endpoint, Handler
 from trimtab.contracts import subjects
 from trimtab.contracts.errors import CallerError
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.mapping import FallbackReason, MappingMode, MapReply, MapRequest
-from trimtab.contracts.samples import Readiness
 from trimtab.control.effective import Controls, chosen, effective
 from trimtab.worker.service import Worker
 from trimtab.worker.settings import DeploymentSettings
@@ -35,27 +34,34 @@ def build(deployment: DeploymentSettings, settings: MapperSettings) -> Worker:
     """Return the mapper's worker; connects to nothing."""
     definitions: list[tuple[Taxonomy, Detectors]] = []
     recorder = Recorder()
+    models: list[Models] = []
+    troubles: list[Troubles] = []
 
     async def load(worker: Worker) -> None:
         taxonomy = await asyncio.to_thread(load_taxonomy, settings.taxonomy)
         detectors = await asyncio.to_thread(load_detectors, settings.detectors, taxonomy)
         definitions.append((taxonomy, detectors))
         recorder.publish()
-        problems = []
+        models.append(Models(worker, settings, taxonomy))
+        troubles.append(Troubles(worker))
         for reference in settings.components:
-            component, problem = await _model(worker, settings, reference, taxonomy)
-            problems += [problem] if problem else []
-            _serve(worker, settings, reference, (taxonomy, detectors, component), recorder)
-        if problems:
-            worker.feel(Readiness.DEGRADED, "; ".join(problems))
+            served, problem = await models[0].open(reference)
+            troubles[0].found(reference, problem)
+            mapper = _mapper(worker, settings, (taxonomy, detectors, served))
+            _serve(worker, settings, reference, mapper, recorder, troubles[0])
 
     async def load_release(worker: Worker, reference: str) -> None:
         """Load a release's adapter beside the others; one that cannot be trusted is refused whole."""
         taxonomy, detectors = definitions[0]
-        component, problem = await _model(worker, settings, reference, taxonomy)
-        if component is None:
-            raise ArtifactMissing(problem)
-        _serve(worker, settings, reference, (taxonomy, detectors, component), recorder)
+        served, problem = await models[0].open(reference)
+        if served is None or problem:
+            raise EngineUnusable(reference, problem)
+        mapper = _mapper(worker, settings, (taxonomy, detectors, served))
+        _serve(worker, settings, reference, mapper, recorder, troubles[0])
+
+    async def unload(_worker: Worker) -> None:
+        for each in models:
+            await each.close()
 
     return Worker(
         "mapper",
@@ -63,70 +69,90 @@ def build(deployment: DeploymentSettings, settings: MapperSettings) -> Worker:
         deployment,
         settings,
         load,
+        unload,
         stage="map",
         load_component=load_release,
     )
 
 
-async def _model(
-    worker: Worker, settings: MapperSettings, reference: str, taxonomy: Taxonomy
-) -> tuple[Component | None, str]:
-    """Return a component's model, or None and why the rules must serve without it."""
-    cache = worker.deployment.home / "components"
-    try:
-        folder, _ = await provide(worker.connection, reference, cache, shipped(settings.shipped))
-        component = await asyncio.to_thread(load_component, folder)
-    except ArtifactError as error:
-        problem = error.detail
-    except nats.errors.Error as error:
-        problem = f"the artifact store does not answer ({type(error).__name__})"
-    else:
-        foreign = component.foreign_to(taxonomy)
-        if not foreign:
-            return component, ""
-        problem = foreign
-    worker.log.error("component_refused", component=reference, reason=problem)
-    return None, f"{reference} serves rules only: {problem}"
+def _mapper(
+    worker: Worker, settings: MapperSettings, parts: tuple[Taxonomy, Detectors, Served | None]
+) -> Mapper:
+    taxonomy, detectors, served = parts
+    return Mapper(
+        taxonomy, detectors, None, settings.confidence_threshold, worker.log, served=served
+    )
 
 
 def _serve(
     worker: Worker,
     settings: MapperSettings,
     reference: str,
-    parts: tuple[Taxonomy, Detectors, Component | None],
+    mapper: Mapper,
     recorder: Recorder,
+    troubles: Troubles,
 ) -> None:
-    taxonomy, detectors, component = parts
-    mapper = Mapper(taxonomy, detectors, component, settings.confidence_threshold, worker.log)
-    if component is not None:
-        worker.loaded(reference, component.content_hash)
+    if mapper.served is not None:
+        worker.loaded(reference, mapper.served.content_hash)
     worker.identity.facts.update(mapper.versions())
     worker.serve(
         Endpoint(
             _ENDPOINT,
             subjects.mapping(reference),
             MapRequest,
-            _handler(worker, reference, mapper, recorder),
+            _handler(worker, settings, reference, mapper, recorder, troubles),
             reference,
         )
     )
 
 
-def _handler(worker: Worker, reference: str, mapper: Mapper, recorder: Recorder) -> Handler:
+def _handler(
+    worker: Worker,
+    settings: MapperSettings,
+    reference: str,
+    mapper: Mapper,
+    recorder: Recorder,
+    troubles: Troubles,
+) -> Handler:
     async def answer(request: MapRequest, context: RequestContext) -> MapReply:
-        # On the loop: a thread hop costs more than the work.
         started = time.perf_counter()
         try:
-            mapped = mapper.map(_obeying(worker, request, context))
+            terms = _terms(worker, settings, mapper, context)
+            mapped = await mapper.answer(_obeying(worker, request, context), terms)
         except Exception as error:
             recorder.refused(ours=not isinstance(error, CallerError))
             raise
         recorder.mapped(reference, mapped, time.perf_counter() - started)
         for event in bad_events(mapped):
             worker.sampler.bad(_ENDPOINT, reference, context, event)
+        if mapper.served is not None:
+            troubles.seen(mapper.served, mapped)
         return mapped.reply
 
     return answer
+
+
+def _terms(
+    worker: Worker, settings: MapperSettings, mapper: Mapper, context: RequestContext
+) -> Terms:
+    """Return how long the model may take, and what its lateness leaves: as an operator chose, else as set up."""
+    left_s = context.remaining_ms() / 1000
+    served, controls = mapper.served, worker.controls.current
+    budget_s = served.guard.budget_s if served is not None else None
+    fails = settings.on_timeout == "fail"
+    if served is None or controls is None or not served.guard.engine.remote:
+        return Terms(left_s, budget_s, fails)
+    release = controls.state.releases.get(context.release, controls.release)
+
+    def found(name: str) -> float | None:
+        return chosen(controls, name, release, now=time.time(), tenant=context.tenant)
+
+    timeout_ms, policy = found("mapper.model_timeout_ms"), found("mapper.on_timeout")
+    return Terms(
+        left_s,
+        budget_s if timeout_ms is None else timeout_ms / 1000,
+        fails if policy is None else bool(policy),
+    )
 
 
 def _obeying(worker: Worker, request: MapRequest, context: RequestContext) -> MapRequest:

@@ -4,17 +4,19 @@ Works without a model: then the rules answer, and :attr:`Mapper.problem` says wh
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from services.mapper import rules
-from services.mapper.answer import AnswerCheck, ModelAnswer
+from services.mapper.answer import ModelAnswer
 from services.mapper.decide import Decision, ModelOutcome, Policy, asks_model, decide
 from services.mapper.definitions.detectors import Detector, Detectors
 from services.mapper.definitions.frameworks import Frameworks
 from services.mapper.definitions.taxonomy import Taxonomy
+from services.mapper.engines.engine import Question
+from services.mapper.engines.guard import AT_LEISURE, Outcome, Terms
+from services.mapper.engines.served import Served, head
 from services.mapper.model.component import Component
 from trimtab.contracts.errors import DimensionMismatch, InvalidMessage, UnknownTaxonomy
 from trimtab.contracts.mapping import (
@@ -44,7 +46,9 @@ class Mapped:
     detector: str
     """Declared name, ``text`` or ``other``: a label value that no request can invent."""
     model_calls: int
-    """0 or 1; all parts go in one."""
+    """All parts go in one call of a model in this process; over the network each is one. Retries count."""
+    retries: int
+    """Of these the ones made again, after an answer that was not usable."""
     valid: int
     """Model answers that fit the schema."""
     invalid: int
@@ -67,20 +71,34 @@ class Mapper:
     """Least confidence with which the model may decide, unless the request names one."""
     log: Logger
     """For a model that raises."""
+    served: Served | None = None
+    """Another engine in the component's place; None: the component itself."""
     frameworks: Frameworks | None = None
     """Controls that the labels bear on; None: nobody said which."""
-    check: AnswerCheck = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "check", AnswerCheck.of(self.taxonomy.labels))
+        if self.served is None and self.component is not None:
+            object.__setattr__(self, "served", head(self.component, self.taxonomy, self.log))
 
     def map(self, request: MapRequest) -> Mapped:
+        """Answer a request in one step, with a model in this process; raises as :meth:`answer` does."""
+        steps = self.answer(request, AT_LEISURE)
+        try:
+            steps.send(None)
+        except StopIteration as done:
+            mapped: Mapped = done.value
+            return mapped
+        steps.close()
+        raise RuntimeError("a model over the network is waited for: use answer()")
+
+    async def answer(self, request: MapRequest, terms: Terms) -> Mapped:
         """Answer a request.
 
         Raises:
             UnknownTaxonomy: it asks for another taxonomy.
             InvalidMessage: it has too many parts, or not one vector per part.
             DimensionMismatch: its vectors are not of the model's dimension.
+            DeadlineExceeded: its model is late, and the terms want an error then.
         """
         if request.taxonomy != self.taxonomy.name:
             raise UnknownTaxonomy(request.taxonomy, (self.taxonomy.name,))
@@ -94,15 +112,16 @@ class Mapper:
         )
         by_rules = [rules.apply(part, detector, self.taxonomy) for part in parts]
         asked = asks_model(by_rules, policy)
-        outcomes, called = self._ask(request, parts, asked)
+        outcomes, told = await self._ask(request, parts, asked, terms)
         decision = decide(by_rules, outcomes, policy, self.taxonomy)
         answers = [outcome for outcome in outcomes.values() if isinstance(outcome, ModelAnswer)]
         return Mapped(
             reply=self._reply(request, decision, detector),
             detector=request.detector if policy.declared else "other",
-            model_calls=int(called),
-            valid=len(answers),
-            invalid=sum(o is FallbackReason.INVALID_OUTPUT for o in outcomes.values()),
+            model_calls=told.calls,
+            retries=told.retries,
+            valid=told.valid,
+            invalid=told.invalid,
             confidences=tuple(answer.confidence for answer in answers),
         )
 
@@ -116,28 +135,22 @@ class Mapper:
             return
         if vectors.rows != len(parts):
             raise InvalidMessage("MapRequest", f"{vectors.rows} vectors for {len(parts)} parts")
-        if self.component is not None and vectors.dim != self.component.card.dimension:
-            raise DimensionMismatch("vectors", vectors.dim, self.component.card.dimension)
+        if self.served is not None and vectors.dim != self.served.dimension:
+            raise DimensionMismatch("vectors", vectors.dim, self.served.dimension)
 
-    def _ask(
-        self, request: MapRequest, parts: list[str], asked: list[int]
-    ) -> tuple[dict[int, ModelOutcome], bool]:
-        """Return the model's outcome for the asked places, and whether it was called."""
+    async def _ask(
+        self, request: MapRequest, parts: list[str], asked: list[int], terms: Terms
+    ) -> tuple[dict[int, ModelOutcome], Outcome]:
+        """Return the model's outcome for the asked places, and what was counted on the way."""
         if not asked:
-            return {}, False
-        if request.vectors is None or self.component is None:
+            return {}, Outcome()
+        if request.vectors is None or self.served is None:
             reason = request.fallback or FallbackReason.MODEL_ERROR
-            return dict.fromkeys(asked, reason), False
+            return dict.fromkeys(asked, reason), Outcome()
         vectors = request.vectors.array().astype(np.float32)[asked]
-        texts = [text_of(request.detector, parts[place]) for place in asked]
-        try:
-            raw = self.component.adapter.answer(vectors, texts)
-        except Exception:  # whatever a model raises, the rules still answer
-            self.log.exception("model_failed")
-            return dict.fromkeys(asked, FallbackReason.MODEL_ERROR), True
-        accepted = [self.check.accept(_document(label, score)) for label, score in raw]
-        outcomes = [answer or FallbackReason.INVALID_OUTPUT for answer in accepted]
-        return dict(zip(asked, outcomes, strict=True)), True
+        texts = tuple(text_of(request.detector, parts[place]) for place in asked)
+        answers, told = await self.served.guard.ask(Question(texts, vectors), terms)
+        return dict(zip(asked, answers, strict=True)), told
 
     def _reply(
         self, request: MapRequest, decision: Decision, detector: Detector | None
@@ -159,18 +172,13 @@ class Mapper:
     def versions(self, detector: Detector | None = None) -> dict[str, str]:
         """Return name, version and content of everything that decides."""
         content = f"{self.taxonomy.hash}.{self.detectors.hash}"
-        component = self.component
+        served = self.served
         versions = {
             "taxonomy": self.taxonomy.reference,
             "frameworks": self.frameworks.reference if self.frameworks else NO_FRAMEWORKS,
             "detectors": f"detectors+{self.detectors.hash}",
-            "adapter": f"{component.reference}+{component.content_hash[:12]}"
-            if component
-            else NO_ADAPTER,
+            "adapter": served.version if served else NO_ADAPTER,
             "rules": f"{rules.RULES_VERSION}+{content}",
+            **(served.also if served else {}),
         }
         return versions if detector is None else {**versions, "detector": detector.reference}
-
-
-def _document(label: str, confidence: float) -> dict[str, Any]:
-    return {"taxonomy": [label], "scores": {label: confidence}, "confidence": confidence}

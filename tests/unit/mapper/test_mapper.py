@@ -114,7 +114,7 @@ def test_numbers_that_are_no_numbers_are_invalid_output() -> None:
     mapped = mapper(component()).map(request("anything at all", vectors=vectors))
 
     assert mapped.reply.fallback_reason is FallbackReason.INVALID_OUTPUT
-    assert (mapped.valid, mapped.invalid) == (0, 1)
+    assert (mapped.valid, mapped.invalid, mapped.retries) == (0, 2, 1)
 
 
 def test_an_undeclared_detectors_label_is_tried_by_the_model() -> None:
@@ -134,7 +134,7 @@ def test_every_answer_carries_the_versions_of_all_that_decides() -> None:
         "detectors": f"detectors+{detectors().hash}",
         "detector": detectors().by_name["openai-moderation"].reference,
         "adapter": f"safety-head@1+{component().content_hash[:12]}",
-        "rules": f"rules@1+{taxonomy().hash}.{detectors().hash}",
+        "rules": f"rules@2+{taxonomy().hash}.{detectors().hash}",
     }
 
 
