@@ -24,7 +24,8 @@ from trimtab.contracts import subjects
 from trimtab.contracts.orders import CreateReleaseCommand, StartCanaryCommand
 from trimtab.control.effective import Controls
 from trimtab.control.execute import execute
-from trimtab.control.feed import LEASE_S, REREAD_S
+from trimtab.control.feed import REREAD_S
+from trimtab.control.heartbeats import LEASE_S
 from trimtab.control.store import ControlStore
 
 WORKERS, QUICK_WORKERS, QUICK_JOINERS = 50, 3, 5

@@ -26,7 +26,7 @@ from trimtab.contracts.message import decode
 from trimtab.contracts.orders import Command, KillCommand, Order, Outcome, RestoreCommand
 from trimtab.contracts.samples import Readiness
 from trimtab.control.execute import execute
-from trimtab.control.feed import LEASE_S
+from trimtab.control.heartbeats import LEASE_S
 from trimtab.control.store import ControlStore
 
 READY_S = 120.0

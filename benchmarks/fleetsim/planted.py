@@ -84,7 +84,9 @@ def _no_signature() -> AbstractContextManager[object]:
 
 
 def _endless_lease() -> AbstractContextManager[object]:
-    return patch.object(feed.ControlFeed, "leased", property(lambda own: own._heartbeat_at > 0))
+    return patch.object(
+        feed.ControlFeed, "leased", property(lambda own: own._heartbeats.heard_at > 0)
+    )
 
 
 def _leads_for_ever() -> AbstractContextManager[object]:
@@ -130,7 +132,7 @@ def _old_beats_count() -> AbstractContextManager[object]:
 @contextmanager
 def _hints_only() -> Iterator[None]:
     async def beat(own: feed.ControlFeed, _message: object) -> None:
-        own._heartbeat_at = own._pulse.ticked_at
+        own._heartbeats.heard_at = own._pulse.ticked_at
 
     with patch.object(feed.ControlFeed, "_beat", beat), patch.object(feed, "REREAD_S", 1e6):
         yield

@@ -8,7 +8,9 @@ import random
 from collections import Counter
 from dataclasses import dataclass, replace
 
+import trimtab.control.acknowledging
 import trimtab.control.feed
+import trimtab.control.heartbeats
 import trimtab.control.lease
 import trimtab.control.pulse
 from benchmarks.fleetsim.bus import Server
@@ -44,8 +46,9 @@ class Result:
 def simulate(what: Plan) -> Result:
     """Run a plan; the same plan gives the same result."""
     loop = VirtualLoop()
-    ours = (trimtab.control.feed, trimtab.control.lease, trimtab.control.pulse, reconciler)
-    with clocks_of(loop, *ours) as clocks:
+    control = trimtab.control
+    ours = (control.acknowledging, control.feed, control.heartbeats, control.lease, control.pulse)
+    with clocks_of(loop, *ours, reconciler) as clocks:
         record = Record(loop.time)
         documents = Documents(record, POLICY, BAD)
         server = Server(loop, random.Random(f"bus/{what.seed}"), documents.stored)

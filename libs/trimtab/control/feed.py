@@ -1,4 +1,4 @@
-"""How a worker learns of control changes, prepares for them, obeys, and says that it did.
+"""How a worker learns of control changes, prepares for them and obeys.
 
 Three paths lead to one pure merge: the hint after a write, the heartbeat that names newer revisions,
 and a re-read at start, on reconnect and every 5 s. A worker that was frozen notices by its own clock
@@ -18,25 +18,20 @@ from nats.aio.msg import Msg
 from trimtab.bus.connection import settle
 from trimtab.bus.ending import end
 from trimtab.contracts import subjects
-from trimtab.contracts.control import Applied, ApplyStatus, Heartbeat, Hint
+from trimtab.contracts.control import Heartbeat, Hint
 from trimtab.contracts.errors import BusUnavailable, InvalidMessage, NotReady, TrimtabError
-from trimtab.contracts.message import decode, encode
+from trimtab.contracts.message import decode
+from trimtab.control.acknowledging import Acknowledger, Standing
 from trimtab.control.applying import View, heard, merge, with_lane
 from trimtab.control.effective import Controls, effective_hash
+from trimtab.control.heartbeats import LEASE_S, Heartbeats
 from trimtab.control.lastgood import KEEP_S, LastGood
 from trimtab.control.pulse import TICK_S, Pulse
 from trimtab.control.store import ControlStore
 from trimtab.telemetry.logs import Logger
-from trimtab.telemetry.metrics import CONTROL_APPLIED, CONTROL_APPLY_DURATION, CONTROL_REVISION
 
 REREAD_S = 5.0
 """How often the documents are read although nothing was heard."""
-
-LEASE_S = 30.0
-"""Default of ``lease_s``."""
-
-STALE_AFTER_S = 15.0
-"""Without a heartbeat for this long a worker says that what it obeys may be old."""
 
 Prepare = Callable[[Controls], Awaitable[None]]
 """Loads what the new controls need, off the hot path; raises TrimtabError to refuse them."""
@@ -64,18 +59,18 @@ class ControlFeed:
     """A canary gets nothing once no heartbeat came for this long: controller dead, or we are cut off."""
     _view: View = field(default_factory=View)
     _connection: NatsClient | None = None
-    _heartbeat_at: float = 0.0
     _pulse: Pulse = field(default_factory=Pulse)
     _applying: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: "list[asyncio.Task[None]]" = field(default_factory=list)
     _working: "set[asyncio.Task[Any]]" = field(default_factory=set)
+    _heartbeats: Heartbeats = field(init=False)
     _last_good: LastGood = field(init=False)
-    _announced: str = ""
-    _was_stale: bool = False
-    _was_leased: bool = False
+    _acknowledger: Acknowledger = field(init=False)
 
     def __post_init__(self) -> None:
+        self._heartbeats = Heartbeats(self.lease_s)
         self._last_good = LastGood(self.cache, self.log)
+        self._acknowledger = Acknowledger(self.service, self.instance, self.log)
 
     @property
     def current(self) -> Controls | None:
@@ -96,12 +91,12 @@ class ControlFeed:
     @property
     def leased(self) -> bool:
         """Whether a heartbeat renewed the canary's lease, by this process's monotonic clock."""
-        return time.monotonic() - self._heartbeat_at < self.lease_s and self._heartbeat_at > 0
+        return self._heartbeats.leased
 
     @property
     def stale(self) -> bool:
         """Whether heartbeats came once and stopped for 15 s."""
-        return 0 < self._heartbeat_at < time.monotonic() - STALE_AFTER_S
+        return self._heartbeats.stale
 
     @property
     def hash(self) -> str:
@@ -112,7 +107,7 @@ class ControlFeed:
 
     async def start(self, connection: NatsClient) -> None:
         """Subscribe, read the documents once, then keep following."""
-        self._connection = connection
+        self._connection = self._acknowledger.connection = connection
         await connection.subscribe(subjects.HINT, cb=self._hinted)
         await connection.subscribe(subjects.HEARTBEAT, cb=self._beat)
         await settle(connection)
@@ -163,7 +158,7 @@ class ControlFeed:
         except (NotReady, BusUnavailable):
             return False
         except InvalidMessage as error:
-            await self._acknowledge(ApplyStatus.REJECTED, self._view.revision, str(error), 0.0)
+            await self._refused(self.revision, str(error))
             return False
         await self.apply(controls)
         self._pulse.have_read(began_at)
@@ -195,9 +190,7 @@ class ControlFeed:
         try:
             await self.prepare(view.controls)
         except TrimtabError as error:
-            await self._acknowledge(
-                ApplyStatus.REJECTED, view.revision, error.detail, _since(began)
-            )
+            await self._refused(view.revision, error.detail, _since(began))
             return
         # Meanwhile a kill may have come, or another lease.
         view = await self._newer(offered, began)
@@ -209,26 +202,24 @@ class ControlFeed:
         """Return the view with what is newer, None when nothing is; a fenced state is refused aloud."""
         view, refusal = merge(self._view, offered)
         if refusal is not None:
-            await self._acknowledge(
-                ApplyStatus.REJECTED, refusal.revision, refusal.why, _since(began)
-            )
+            await self._refused(refusal.revision, refusal.why, _since(began))
         return None if view is self._view else view
 
+    @property
+    def _standing(self) -> Standing:
+        return Standing(self.revision, self.hash, self.leased, self.stale)
+
     async def _obeyed(self, apply_ms: float) -> None:
-        revision = self.revision
-        self._announced = self.hash
-        CONTROL_REVISION.labels(self.service).set(revision)
-        CONTROL_APPLY_DURATION.labels(self.service).observe(apply_ms / 1000)
-        self.log.warning(
-            "control_applied", revision=revision, hash=self._announced, took_ms=apply_ms
-        )
-        await self._acknowledge(ApplyStatus.APPLIED, revision, "", apply_ms)
+        await self._acknowledger.obeyed(self._standing, apply_ms)
+
+    async def _refused(self, revision: int, reason: str, apply_ms: float = 0.0) -> None:
+        await self._acknowledger.refused(revision, reason, self._standing, apply_ms)
 
     async def _hinted(self, message: Msg) -> None:
         try:
             hint = decode(Hint, message.data)
         except InvalidMessage as error:
-            await self._acknowledge(ApplyStatus.REJECTED, self._view.revision, str(error), 0.0)
+            await self._refused(self.revision, str(error))
             return
         # Not awaited: the next hint may be a kill, and would wait until this one's state is prepared.
         self._spawn(
@@ -244,7 +235,7 @@ class ControlFeed:
             return  # a controller that was fenced out renews nobody's lease
         self._view = heard(self._view, beat.epoch)
         if self._pulse.steady:  # else it may have waited while this process was frozen
-            self._heartbeat_at = time.monotonic()
+            self._heartbeats.hear()
         known = self._view.controls
         behind = known is None or (
             beat.state_revision > self._view.offered or beat.lane_revision > known.lane_revision
@@ -268,49 +259,13 @@ class ControlFeed:
             if self._pulse.missed:
                 self._thaw()
             self._pulse.tick()
-            await self._announce_expiry()
+            if self._view.controls is not None:
+                await self._acknowledger.watch(self._standing)
 
     async def _keep_forever(self) -> None:
         while True:
             await asyncio.sleep(KEEP_S)
             await self._last_good.keep(self.current)
-
-    async def _announce_expiry(self) -> None:
-        """Say so when a kill, a setting or the lease ended by our own clock, or it began, or we became stale."""
-        if self._view.controls is None:
-            return
-        now_hash, leased = self.hash, self.leased
-        began, self._was_leased = leased and not self._was_leased, leased
-        if now_hash != self._announced:
-            self._announced = now_hash
-            status = ApplyStatus.APPLIED if began else ApplyStatus.EXPIRED
-            ended = "a kill, a setting or the canary's lease ended"
-            reason = "the canary's lease began" if began else ended
-            await self._acknowledge(status, self._view.revision, reason, 0.0)
-        if self.stale and not self._was_stale:
-            reason = f"no heartbeat for {STALE_AFTER_S:g} s"
-            await self._acknowledge(ApplyStatus.STALE, self._view.revision, reason, 0.0)
-        self._was_stale = self.stale
-
-    async def _acknowledge(
-        self, status: ApplyStatus, revision: int, reason: str, apply_ms: float
-    ) -> None:
-        CONTROL_APPLIED.labels(self.service, status).inc()
-        if self._connection is None or not self._connection.is_connected:
-            return
-        applied = Applied(
-            service=self.service,
-            instance=self.instance,
-            revision=revision,
-            status=status,
-            reason=reason,
-            apply_ms=apply_ms,
-            effective_hash=self.hash,
-            at=time.time(),
-        )
-        await self._connection.publish(
-            subjects.applied(self.service, self.instance), encode(applied)
-        )
 
 
 def _since(began: float) -> float:

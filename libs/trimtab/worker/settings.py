@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trimtab.bus.connection import DEFAULT_URL
-from trimtab.control.feed import LEASE_S
+from trimtab.control.heartbeats import LEASE_S
 
 
 class InvalidSettings(Exception):

@@ -1,12 +1,10 @@
 """A kill waits for nothing: not for a release that takes long to load, nor for one that cannot be had."""
 
 import asyncio
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.unit.control.documents import canary, controls, kill, state
-from trimtab.contracts.control import ApplyStatus, Kill, Switch
+from tests.unit.control.documents import controls, kill, state
+from trimtab.contracts.control import Kill, Switch
 from trimtab.contracts.errors import NotReady
 from trimtab.control.effective import Controls, effective
 from trimtab.control.feed import ControlFeed
@@ -108,29 +106,3 @@ async def test_a_kill_taken_back_during_a_load_does_not_come_back_with_the_load(
 
     assert is_open(steered)
     assert steered.revision == 4
-
-
-@dataclass
-class Saying(ControlFeed):
-    """A feed that keeps what it would acknowledge."""
-
-    said: list[tuple[ApplyStatus, str]] = field(default_factory=list)
-
-    async def _acknowledge(
-        self, status: ApplyStatus, revision: int, reason: str, apply_ms: float
-    ) -> None:
-        self.said.append((status, reason))
-
-
-async def test_a_lease_that_begins_is_not_announced_as_one_that_ended(tmp_path: Path) -> None:
-    saying = Saying("mapper", "m-0", logs.get("mapper", "m-0"), tmp_path / "last")
-    await saying.apply(controls(state("base", "next", canary=canary("next", 500))))
-
-    saying._heartbeat_at = time.monotonic()
-    await saying._announce_expiry()
-    saying._heartbeat_at -= saying.lease_s
-    await saying._announce_expiry()
-
-    statuses = [status for status, _ in saying.said]
-    assert statuses[:3] == [ApplyStatus.APPLIED, ApplyStatus.APPLIED, ApplyStatus.EXPIRED]
-    assert saying.said[1][1] == "the canary's lease began"
