@@ -14,6 +14,7 @@ from services.encoder.component import open_component
 from services.encoder.encoding import ENDPOINT, Encoder
 from services.encoder.probe import prove
 from services.encoder.settings import EncoderSettings
+from services.encoder.sparse.model import SparseModel, open_model
 from trimtab.artifacts.store import provide
 from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
@@ -54,6 +55,7 @@ class _Wiring:
 
     settings: EncoderSettings
     encoders: list[Encoder] = field(default_factory=list)
+    model: SparseModel | None = None
 
     async def load(self, worker: Worker) -> None:
         """Serve the component of the settings."""
@@ -65,7 +67,10 @@ class _Wiring:
         proof = await asyncio.to_thread(prove, backend)
         cache = TextCache(self.settings.cache_entries, self.settings.cache_mb << 20)
         chosen_texts = partial(batch_texts, worker.controls)
-        encoder = Encoder(reference, content_hash, backend, cache, worker.sampler, chosen_texts)
+        sparse = await self._sparse(worker)
+        encoder = Encoder(
+            reference, content_hash, backend, cache, worker.sampler, sparse, chosen_texts
+        )
         encoder.batcher.start()
         self.encoders.append(encoder)
         worker.identity.facts.update(
@@ -88,6 +93,17 @@ class _Wiring:
         for encoder in self.encoders:
             await encoder.batcher.stop()
             encoder.backend.close()
+
+    async def _sparse(self, worker: Worker) -> SparseModel | None:
+        """Return the model of learned sparse vectors, loaded once for all components; None: none is configured."""
+        reference = self.settings.sparse
+        if reference and self.model is None:
+            components = worker.deployment.home / "components"
+            folder, _ = await provide(worker.connection, reference, components)
+            pruning, threads = self.settings.pruning, self.settings.threads
+            self.model = await asyncio.to_thread(open_model, folder, pruning, threads)
+            worker.identity.facts["sparse"] = str(self.model.space)
+        return self.model
 
     async def _backend(self, worker: Worker, reference: str) -> tuple[EncoderBackend, str]:
         report = _reporter(worker)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.contracts.sparse import SparseRow
+
 _OVERHEAD_BYTES = 400
 """What an entry costs beside its arrays: key, dictionary slot, objects."""
 
@@ -23,12 +25,19 @@ class EncodedText:
     """Tokens as the model saw it, special tokens included."""
     total: int
     """Tokens of the whole text; above ``seen`` when it was truncated."""
+    sparse: SparseRow | None = None
+    """Learned sparse vector; None when nobody asked yet, or no model makes them."""
+
+    def lacks(self, *, tokens: bool, sparse: bool) -> bool:
+        """Whether something that is wanted was not computed."""
+        return (tokens and self.tokens is None) or (sparse and self.sparse is None)
 
     @property
     def size(self) -> int:
         """Bytes it occupies, about."""
         tokens = self.tokens.nbytes if self.tokens is not None else 0
-        return self.vector.nbytes + tokens + _OVERHEAD_BYTES
+        sparse = self.sparse.ids.nbytes + self.sparse.weights.nbytes if self.sparse else 0
+        return self.vector.nbytes + tokens + sparse + _OVERHEAD_BYTES
 
 
 def cache_key(content_hash: str, profile: str, text: str) -> bytes:
@@ -63,10 +72,10 @@ class TextCache:
         looked_up = self.hits + self.misses
         return self.hits / looked_up if looked_up else 0.0
 
-    def get(self, key: bytes, *, tokens: bool) -> EncodedText | None:
-        """Return the entry, or None; one without token vectors is no answer when they are wanted."""
+    def get(self, key: bytes, *, tokens: bool, sparse: bool = False) -> EncodedText | None:
+        """Return the entry, or None; one without token or sparse vectors is no answer when they are wanted."""
         entry = self._entries.get(key)
-        if entry is None or (tokens and entry.tokens is None):
+        if entry is None or entry.lacks(tokens=tokens, sparse=sparse):
             self.misses += 1
             return None
         self.hits += 1

@@ -1,13 +1,15 @@
 """What happens in the model's thread: texts become tokens, tokens are counted, the model runs once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from services.encoder.backend import BatchLimits, EncoderBackend
 from services.encoder.cache import EncodedText
 from services.encoder.tokenizer import Fitted, check_tokens, fit
 from trimtab.contracts.encode import Overflow
 from trimtab.contracts.errors import CallerError
+from trimtab.contracts.sparse import SparseRow
 from trimtab.worker.batching import take
 
 
@@ -23,6 +25,8 @@ class Job:
     """The request's policy."""
     tokens: bool
     """Whether the request wants token vectors."""
+    sparse: bool = False
+    """Whether the request wants learned sparse vectors."""
 
 
 Result = EncodedText | CallerError
@@ -39,8 +43,21 @@ def slices(costs: Sequence[int], limits: BatchLimits) -> list[slice]:
     return parts
 
 
-def compute(backend: EncoderBackend, jobs: Sequence[Job]) -> list[list[Result]]:
-    """Return the results of every job, in order.
+class MakesSparse(Protocol):
+    """A model of learned sparse vectors."""
+
+    def encode(self, texts: Sequence[str]) -> list[SparseRow]:
+        """Return the vector of each text.
+
+        Raises:
+            ModelFailed: the model failed.
+        """
+
+
+def compute(
+    backend: EncoderBackend, jobs: Sequence[Job], model: MakesSparse | None = None
+) -> list[list[Result]]:
+    """Return the results of every job, in order; without a ``model`` none has a sparse vector.
 
     Raises:
         TrimtabError: the backend failed; every job of the batch fails with it.
@@ -50,8 +67,23 @@ def compute(backend: EncoderBackend, jobs: Sequence[Job]) -> list[list[Result]]:
         chosen = [job for job in jobs if job.tokens == tokens]
         results.extend(_compute(backend, chosen, tokens=tokens))
     order = [i for tokens in (False, True) for i, job in enumerate(jobs) if job.tokens == tokens]
-    return [
+    ordered = [
         result for _, result in sorted(zip(order, results, strict=True), key=lambda pair: pair[0])
+    ]
+    if model is None:
+        return ordered
+    return [
+        _with_sparse(model, job, row) if job.sparse else row
+        for job, row in zip(jobs, ordered, strict=True)
+    ]
+
+
+def _with_sparse(model: MakesSparse, job: Job, results: list[Result]) -> list[Result]:
+    """Return the results of one job with the sparse vectors of the texts that were accepted."""
+    accepted = zip(job.texts, results, strict=True)
+    made = iter(model.encode([text for text, row in accepted if isinstance(row, EncodedText)]))
+    return [
+        replace(row, sparse=next(made)) if isinstance(row, EncodedText) else row for row in results
     ]
 
 

@@ -10,6 +10,8 @@ from services.encoder.backend import BatchLimits, EncoderBackend
 from services.encoder.cache import EncodedText, TextCache, cache_key
 from services.encoder.compute import Job, Result, compute, slices
 from services.encoder.probe import off_unit, row_norms
+from services.encoder.sparse.model import SparseModel
+from services.encoder.sparse.pruning import cut
 from services.encoder.tokenizer import check_text, check_tokens
 from trimtab.contracts.encode import EncodeReply, EncodeRequest, TokenVectors
 from trimtab.contracts.errors import (
@@ -20,6 +22,7 @@ from trimtab.contracts.errors import (
     UnknownNamespace,
 )
 from trimtab.contracts.headers import RequestContext
+from trimtab.contracts.sparse import Kind, SparseVectors
 from trimtab.contracts.tensor import Matrix
 from trimtab.telemetry.metrics import (
     ENCODER_BUSY,
@@ -52,6 +55,8 @@ class Encoder:
     """What was computed before."""
     sampler: Sampler
     """Learns bad events and facts."""
+    sparse: SparseModel | None = None
+    """Makes learned sparse vectors; None: nobody gets any."""
     batch_texts: Callable[[], int | None] = lambda: None
     """Most texts per model call that an operator chose; None leaves it to the model's own limits."""
     batcher: "Batcher[Job, list[Result]]" = field(init=False)
@@ -85,7 +90,11 @@ class Encoder:
             check_text(index, text)
         keys = [cache_key(self.content_hash, self.backend.profile, text) for text in request.texts]
         wants_tokens = request.tokens and self.backend.gives_tokens
-        found = {key: self.cache.get(key, tokens=wants_tokens) for key in dict.fromkeys(keys)}
+        wants_sparse = request.sparse is not None and self.sparse is not None
+        found = {
+            key: self.cache.get(key, tokens=wants_tokens, sparse=wants_sparse)
+            for key in dict.fromkeys(keys)
+        }
         known = {key: row for key, row in found.items() if row is not None}
         cached = sum(key in known for key in keys)
         try:
@@ -103,7 +112,7 @@ class Encoder:
     def _timed(self, jobs: Sequence[Job]) -> list[list[Result]]:
         started = time.perf_counter()
         try:
-            return compute(self.backend, jobs)
+            return compute(self.backend, jobs, self.sparse)
         finally:
             self._busy_s += time.perf_counter() - started
 
@@ -139,7 +148,8 @@ class Encoder:
             if (remaining_ms := context.remaining_ms()) <= 0:
                 raise DeadlineExceeded(ENDPOINT, remaining_ms)
             texts = tuple(request.texts[index] for index in indexes[part])
-            job = Job(texts, tuple(indexes[part]), request.overflow, request.tokens)
+            sparse = request.sparse is not None
+            job = Job(texts, tuple(indexes[part]), request.overflow, request.tokens, sparse)
             rows += _accepted(await self.batcher.submit(job, sum(costs[part])))
         return dict(zip(unknown, rows, strict=True))
 
@@ -163,7 +173,16 @@ class Encoder:
             truncated=sum(row.total > row.seen for row in rows),
             cached=cached,
             tokens=_token_vectors(rows) if request.tokens else None,
+            sparse=self._sparse_vectors(rows, request.sparse),
         )
+
+    def _sparse_vectors(self, rows: list[EncodedText], kind: Kind | None) -> SparseVectors | None:
+        """Return the rows' sparse vectors cut to what a text of that kind keeps; None without a model."""
+        if kind is None or self.sparse is None:
+            return None
+        terms = self.sparse.pruning.of(kind)
+        kept = [cut(row.sparse, terms) for row in rows if row.sparse is not None]
+        return SparseVectors.of(self.sparse.space, kept)
 
     def _note(self, mean_norm: float) -> None:
         ENCODER_NORM.labels(self.component).set(mean_norm)

@@ -39,17 +39,21 @@ class Architecture:
 
 
 @dataclass(slots=True)
-class _Graph:
+class Graph:
     """Collects nodes and initialisers; every method returns the name of what it made."""
 
     nodes: list[onnx.NodeProto] = field(default_factory=list)
+    """In an order in which they can run."""
     initializers: list[onnx.TensorProto] = field(default_factory=list)
+    """Weights."""
 
     def constant(self, name: str, array: NDArray[Any]) -> str:
+        """Add a weight."""
         self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
     def apply(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        """Add a node of one output."""
         self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
 
@@ -63,6 +67,7 @@ class _Graph:
     def normalise(
         self, x: str, scale: NDArray[Any], bias: NDArray[Any], name: str, eps: float
     ) -> str:
+        """Layer norm over the last axis."""
         inputs = [x, self.constant(f"{name}.scale", scale), self.constant(f"{name}.shift", bias)]
         return self.apply("LayerNormalization", inputs, f"{name}.out", axis=-1, epsilon=eps)
 
@@ -80,17 +85,31 @@ def build(
         KeyError: a tensor of the architecture is missing.
     """
     sizes = sizes or Architecture()
-    graph = _Graph()
+    graph = Graph()
+    graph.apply("Identity", [transformer(graph, weights, sizes)], TOKENS)
+    _pool(graph)
+    outputs = {SENTENCE: ["batch", sizes.hidden], TOKENS: ["batch", "tokens", sizes.hidden]}
+    return model_of(graph, "minilm", outputs)
+
+
+def transformer(
+    graph: Graph, weights: Mapping[str, NDArray[np.float32]], sizes: Architecture
+) -> str:
+    """Add BERT's blocks and return the name of their output, (batch, tokens, hidden).
+
+    ``MASK`` is in the graph as f32 ``mask`` afterwards, (batch, tokens).
+
+    Raises:
+        KeyError: a tensor of the architecture is missing.
+    """
     x = _embed(graph, weights, sizes)
     bias = _mask_bias(graph)
     for layer in range(sizes.layers):
         x = _block(graph, weights, sizes, layer, x, bias)
-    graph.apply("Identity", [x], TOKENS)
-    _pool(graph)
-    return _model(graph, sizes)
+    return x
 
 
-def _embed(graph: _Graph, weights: Mapping[str, NDArray[np.float32]], sizes: Architecture) -> str:
+def _embed(graph: Graph, weights: Mapping[str, NDArray[np.float32]], sizes: Architecture) -> str:
     """Word + position + token type 0 (the only type of a single text), then layer norm."""
     prefix = "embeddings"
     types = weights[f"{prefix}.token_type_embeddings.weight"][0]
@@ -109,7 +128,7 @@ def _embed(graph: _Graph, weights: Mapping[str, NDArray[np.float32]], sizes: Arc
     )
 
 
-def _mask_bias(graph: _Graph) -> str:
+def _mask_bias(graph: Graph) -> str:
     """(batch, 1, 1, tokens): 0 where the mask is 1, -10000 where it is 0."""
     mask = graph.apply("Cast", [MASK], "mask", to=TensorProto.FLOAT)
     one = graph.constant("one", np.array(1.0, dtype=np.float32))
@@ -121,7 +140,7 @@ def _mask_bias(graph: _Graph) -> str:
 
 
 def _block(
-    graph: _Graph,
+    graph: Graph,
     weights: Mapping[str, NDArray[np.float32]],
     sizes: Architecture,
     layer: int,
@@ -139,7 +158,7 @@ def _block(
 
 
 def _residual(
-    graph: _Graph,
+    graph: Graph,
     weights: Mapping[str, NDArray[np.float32]],
     sizes: Architecture,
     name: str,
@@ -157,7 +176,7 @@ def _residual(
 
 
 def _attention(
-    graph: _Graph,
+    graph: Graph,
     weights: Mapping[str, NDArray[np.float32]],
     sizes: Architecture,
     prefix: str,
@@ -192,7 +211,7 @@ def _attention(
     return graph.apply("Reshape", [back, flat], f"{prefix}.context")
 
 
-def _pool(graph: _Graph) -> None:
+def _pool(graph: Graph) -> None:
     """Mean over the mask's tokens, then unit length."""
     last = graph.constant("pool.last", np.array([-1], dtype=np.int64))
     first = graph.constant("pool.first", np.array([1], dtype=np.int64))
@@ -205,16 +224,17 @@ def _pool(graph: _Graph) -> None:
     graph.apply("Div", [mean, length], SENTENCE)
 
 
-def _model(graph: _Graph, sizes: Architecture) -> onnx.ModelProto:
+def model_of(graph: Graph, name: str, outputs: Mapping[str, list[str | int]]) -> onnx.ModelProto:
+    """Return the checked model of token ids and mask, whose outputs are f32 of these shapes."""
     inputs = [
         helper.make_tensor_value_info(n, TensorProto.INT64, ["batch", "tokens"])
         for n in (TOKEN_IDS, MASK)
     ]
-    outputs = [
-        helper.make_tensor_value_info(SENTENCE, TensorProto.FLOAT, ["batch", sizes.hidden]),
-        helper.make_tensor_value_info(TOKENS, TensorProto.FLOAT, ["batch", "tokens", sizes.hidden]),
+    made = [
+        helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)
+        for output, shape in outputs.items()
     ]
-    body = helper.make_graph(graph.nodes, "minilm", inputs, outputs, initializer=graph.initializers)
+    body = helper.make_graph(graph.nodes, name, inputs, made, initializer=graph.initializers)
     model = helper.make_model(
         body,
         opset_imports=[helper.make_opsetid("", _OPSET)],

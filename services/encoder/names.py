@@ -11,3 +11,6 @@ SENTENCE = "sentence_embedding"
 
 TOKENS = "token_embeddings"
 """Output (batch, tokens, hidden) f32: the last layer, not normalised."""
+
+TERMS = "term_weights"
+"""Output (batch, terms) f32 >= 0 of a model of learned sparse vectors."""

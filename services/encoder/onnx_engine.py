@@ -18,6 +18,28 @@ _SLOW_FUSIONS = ["SkipLayerNormFusion"]
 _ERRORS_ONLY = 3
 
 
+def open_session(model: Path, threads: int = 1) -> Any:
+    """Return an ONNX Runtime session of a graph.
+
+    Spinning is off: with it, a call of 4 ms took 61 ms while others used the cores (measured).
+
+    Raises:
+        PackageMissing: ONNX Runtime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise PackageMissing("onnxruntime", "encoder") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(
+        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=_SLOW_FUSIONS
+    )
+
+
 @dataclass(frozen=True)
 class OnnxEngine:
     """One session."""
@@ -27,30 +49,8 @@ class OnnxEngine:
 
     @classmethod
     def load(cls, model: Path, threads: int = 1) -> "OnnxEngine":
-        """Open a graph.
-
-        Spinning is off: with it, a call of 4 ms took 61 ms while others used the cores (measured).
-
-        Raises:
-            PackageMissing: ONNX Runtime is not installed.
-        """
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise PackageMissing("onnxruntime", "encoder") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _ERRORS_ONLY
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        return cls(
-            onnxruntime.InferenceSession(
-                model,
-                options,
-                providers=["CPUExecutionProvider"],
-                disabled_optimizers=_SLOW_FUSIONS,
-            )
-        )
+        """Open a graph; raises what :func:`open_session` does."""
+        return cls(open_session(model, threads))
 
     def run(self, ids: NDArray[np.int64], *, tokens: bool) -> Output:
         """Return the vector, and the token vectors when asked for."""

@@ -7,7 +7,9 @@ from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.encoder.shipped import BY_VLLM, DEFAULT, SHIPPED
+from services.encoder.sparse.pruning import Pruning
 from services.encoder.spec import MINILM
+from trimtab.contracts.sparse import MAX_ENTRIES
 from trimtab.worker.settings import WorkerSettings
 
 
@@ -24,6 +26,14 @@ class EncoderSettings(WorkerSettings):
     """Most texts whose vectors are kept; 0 switches the cache off."""
     cache_mb: int = Field(default=64, ge=1, le=65_536)
     """Most memory the kept vectors may take, MiB."""
+    sparse: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9_-]*@[A-Za-z0-9.]+)?$")
+    """Component that makes learned sparse vectors beside the others; empty: none does."""
+    sparse_passage_terms: int = Field(default=128, ge=1, le=MAX_ENTRIES)
+    """Most terms of a passage's sparse vector."""
+    sparse_query_terms: int = Field(default=64, ge=1, le=MAX_ENTRIES)
+    """Most terms of a query's sparse vector."""
+    sparse_weight_cap: float = Field(default=5.0, ge=0.1, le=100)
+    """Greatest weight of a term of a sparse vector."""
     vllm_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
     """Address of a vLLM server; empty runs the component's own model."""
     vllm_model: str = ""
@@ -43,6 +53,11 @@ class EncoderSettings(WorkerSettings):
     def reference(self) -> str:
         """The component served, ``name@version``."""
         return self.component or (BY_VLLM if self.vllm_url else DEFAULT)
+
+    @property
+    def pruning(self) -> Pruning:
+        """How much of a sparse vector is kept."""
+        return Pruning(self.sparse_passage_terms, self.sparse_query_terms, self.sparse_weight_cap)
 
     @model_validator(mode="after")
     def _names_what_it_serves(self) -> Self:

@@ -32,7 +32,7 @@ from services.retriever.search import Retrieved, asked_vector, effort, retrieve
 from services.retriever.vectordb.database import FarAnswer
 from services.retriever.vectordb.mirrors import Backend, Mirrors
 from services.retriever.words.terms import english_stemmer
-from services.retriever.words.wordcare import WordCare
+from services.retriever.words.wordcare import Merges, WordCare
 from trimtab.contracts.documents import MAX_FOUND, FindPassages, FoundPassages
 from trimtab.contracts.errors import UnknownCollection
 from trimtab.contracts.inspect import InspectReply, InspectRequest
@@ -74,7 +74,7 @@ class Catalogue:
         self._plans: dict[str, Plan] = {}
         self._trained: dict[str, Mapping[str, Trained]] = {}
         self._editions: dict[str, dict[str, Edition]] = {}
-        self._words = WordCare(self._lanes, self._every_edition, log)
+        self._words = WordCare(self._lanes, self._merging, log)
         indexing = Indexing(state, self._lanes, self._store, log)
         self.caretaker = Caretaker(self._lanes, indexing, self._changing, log)
         self.mirrors = Mirrors(self._store.path, self._lanes, backend, log)
@@ -267,6 +267,10 @@ class Catalogue:
         return await self.mirrors.nearest(
             edition.collection.row.name, request, tenant, depth, nprobe, remaining_s
         )
+
+    def _merging(self) -> list[Merges]:
+        words = [edition.lexical for edition in self._every_edition()]
+        return [*words, *(each.sparse for each in self._collections.values())]
 
     def _every_edition(self) -> list[Edition]:
         return [each for named in self._editions.values() for each in named.values()]

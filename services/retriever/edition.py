@@ -18,6 +18,7 @@ from services.retriever.passages.visibility import VisibleSet
 from services.retriever.plan import Plan
 from services.retriever.words.lexical import LexicalIndex
 from services.retriever.words.segment import Matches
+from services.retriever.words.walk import Scores
 from trimtab.contracts.retrieve import EVERY_LIST
 
 _SEED = 7
@@ -111,6 +112,10 @@ class Edition:
         """Return the best visible slots for a query's terms, and the scores of ``others``."""
         known = self.collection.term_ids(query)
         return self.lexical.search(known, limit, visible, others)
+
+    def word_scores(self, query: Sequence[str], slots: Slots) -> Scores:
+        """Return the score of each slot for a query's terms."""
+        return self.lexical.scores(self.collection.term_ids(query), slots)
 
     def reword(self, slots: Slots) -> None:
         """Let the words that the collection now holds at ``slots`` be found, and no others of theirs."""

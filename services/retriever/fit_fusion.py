@@ -150,6 +150,7 @@ def _judged(query: Query, reply: RetrieveReply) -> Judged:
         bm25=reply.signals.bm25.array()[0],
         relevant=frozenset(query.relevant),
         cluster=query.cluster or query.id,
+        sparse=None if reply.signals.sparse is None else reply.signals.sparse.array()[0],
     )
 
 
@@ -164,7 +165,7 @@ def _line(found: Fit, base: str) -> str:
 def _said(plan: FusionPlan) -> str:
     if plan.method == "rrf":
         return f"RRF k={plan.rrf_k:g}"
-    return f"blend {plan.lexical_weight:g}"
+    return f"blend {plan.lexical_weight:g}, sparse {plan.sparse_weight:g}"
 
 
 def _reference(text: str) -> str:

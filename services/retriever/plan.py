@@ -84,13 +84,19 @@ class LexicalPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """How much long passages are discounted."""
 
 
+Leg = Literal["dense", "words", "sparse"]
+"""A way to find candidates: by vectors, by words, by learned sparse vectors."""
+
+
 class FusionPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the two lists become one."""
+    """How the lists become one."""
 
     method: Literal["blend", "rrf"]
-    """``blend``: cosine + lexical_weight * bm25 / max bm25; ``rrf``: reciprocal ranks."""
+    """``blend``: cosine + lexical_weight * bm25 / max bm25, and the same for sparse; ``rrf``: reciprocal ranks."""
     lexical_weight: Annotated[float, Meta(ge=0, le=10)]
     """For ``blend``."""
+    sparse_weight: Annotated[float, Meta(ge=0, le=10)] = 0.4
+    """For ``blend``, where sparse vectors are searched."""
     rrf_k: Annotated[float, Meta(gt=0, le=1000)]
     """For ``rrf``."""
     depth: Annotated[int, Meta(ge=1, le=1000)]
@@ -100,6 +106,10 @@ class FusionPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that decides which candidates come out."""
 
+    legs: Annotated[tuple[Leg, ...], Meta(min_length=1, max_length=3)] = ("dense", "words")
+    """Lists that candidates come from and that their order is made of, each once. Without the sparse vectors that
+    it names, or in a plan of these alone, a search goes on with the others, or with the vectors."""
+
     dense: DensePlan
     """Vectors."""
     index: IndexPlan = IndexPlan()
@@ -107,9 +117,13 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     lexical: LexicalPlan
     """Words."""
     fusion: FusionPlan
-    """Both."""
+    """All of them."""
     low_cosine: Annotated[float, Meta(ge=-1, le=1)]
     """A best cosine below it is counted as the bad event ``low_cosine``."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.legs)) < len(self.legs):
+            raise ValueError("legs names one twice")
 
 
 def nlist_for(passages: int, per_sqrt: float = 1.0) -> int:

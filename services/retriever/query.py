@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from services.retriever.passages.passage import NORM_TOLERANCE, Refusal, unit_row
 from trimtab.contracts.encode import TokenVectors
 from trimtab.contracts.errors import DimensionMismatch, InvalidMessage
+from trimtab.contracts.sparse import SparseRow, SparseSpace, SparseVectors
 from trimtab.contracts.tensor import Matrix
 
 
@@ -44,6 +45,24 @@ def unit_rows(what: str, matrix: Matrix, dimension: int) -> NDArray[np.float32]:
     ):
         raise InvalidMessage(what, "must be rows of f32 of unit length; send (n, dimension)")
     return rows
+
+
+def sparse_row(
+    collection: str, vectors: SparseVectors | None, space: SparseSpace | None
+) -> SparseRow | None:
+    """Return a query's learned sparse vector; None without one, or when the collection has none to compare.
+
+    Raises:
+        NamespaceMismatch: it is of another space than the collection's.
+        InvalidMessage: it is not the vector of one text.
+    """
+    if vectors is None:
+        return None
+    row = vectors.row()
+    if space is None:
+        return None
+    space.require(vectors.space, f"the sparse vector for collection {collection!r}")
+    return row
 
 
 def one_text(what: str, tokens: TokenVectors | None) -> NDArray[np.int8] | None:

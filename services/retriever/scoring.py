@@ -3,7 +3,7 @@
 import numpy as np
 
 from services.retriever import query
-from services.retriever.fusion import fuse
+from services.retriever.fusion import LegScores, fuse
 from services.retriever.passages.visibility import VisibleSet
 from services.retriever.plan import Plan
 from services.retriever.signals import late_interaction, signals
@@ -37,7 +37,7 @@ def score(request: ScoreRequest, plan: Plan, stem: Stem) -> ScoreReply:
     bm25 = _bm25(request, plan, stem)
     return ScoreReply(
         signals=signals(
-            fused=fuse(cosine, bm25, plan.fusion),
+            fused=fuse(LegScores(cosine, bm25), plan.fusion),
             cosine=cosine,
             bm25=bm25,
             late=late,

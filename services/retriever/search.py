@@ -4,7 +4,6 @@ Pure given the edition. A tenant's visible set restricts both lists before they 
 what comes out is checked once more against the stored owner.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.retriever import query
+from services.retriever.candidates import Asked, Clock, candidates
 from services.retriever.edition import Edition
-from services.retriever.fusion import best_first, fuse
 from services.retriever.passages.visibility import VisibleSet
 from services.retriever.signals import late_interaction, signals
 from services.retriever.vectordb.database import FarAnswer
-from services.retriever.words.terms import Stem, terms
+from services.retriever.words.terms import Stem
 from trimtab.contracts.errors import NamespaceMismatch
 from trimtab.contracts.retrieve import (
     PUBLIC_TENANT,
@@ -71,38 +70,6 @@ class Retrieved:
         return msgspec.structs.replace(self.reply, search=use)
 
 
-@dataclass(frozen=True, slots=True)
-class _Pool:
-    """Candidates of both lists with both scores, best fused score first."""
-
-    slots: NDArray[np.int64]
-    fused: NDArray[np.float32]
-    cosine: NDArray[np.float32]
-    bm25: NDArray[np.float32]
-    visited: int
-    """Lists that the dense half was looked for in."""
-
-    def pick(self, positions: NDArray[np.int64] | slice) -> "_Pool":
-        return _Pool(
-            self.slots[positions],
-            self.fused[positions],
-            self.cosine[positions],
-            self.bm25[positions],
-            self.visited,
-        )
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.took_s: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, part: str) -> None:
-        now = time.perf_counter()
-        self.took_s[part] = now - self._last
-        self._last = now
-
-
 def retrieve(
     edition: Edition,
     request: RetrieveRequest,
@@ -116,7 +83,7 @@ def retrieve(
     ``far``: what the vector database found, for a collection that lives there.
 
     Raises:
-        NamespaceMismatch: the vector is of another space than the collection's.
+        NamespaceMismatch: the vector, or the sparse one, is of another space than the collection's.
         DimensionMismatch: the vector or the token vectors are of another dimension.
         InvalidMessage: they are not what they should be.
         ForeignPassage: the visible set was wrong; never seen, always checked.
@@ -129,11 +96,19 @@ def retrieve(
     if request.exclude:
         visible = visible.without(collection.slots_of(request.exclude, tenant))
 
-    clock = _Clock()
-    pool = _candidates(edition, request, vector, visible, stem, clock, far)
+    asked = Asked(
+        request,
+        vector,
+        query.sparse_row(request.collection, request.sparse, collection.row.sparse),
+        effort(edition, request),
+        visible,
+    )
+
+    clock = Clock()
+    pool = candidates(edition, asked, stem, clock, far)
     positions, hits = collection.hits(pool.slots)
     pool = pool.pick(positions)
-    best_cosine = float(pool.cosine.max(initial=-1.0))
+    best_cosine = float(pool.scores.cosine.max(initial=-1.0))
     _check_owners(hits, tenant)
     sendable = _sendable(hits, reply_bytes)
     trimmed = sendable < len(hits)
@@ -146,12 +121,13 @@ def retrieve(
         )
         found = signals(
             fused=pool.fused,
-            cosine=pool.cosine,
-            bm25=pool.bm25,
+            cosine=pool.scores.cosine,
+            bm25=pool.scores.bm25,
             late=late,
             vectors=collection.vectors(pool.slots),
             articles=[hit.article for hit in hits],
             session=session,
+            sparse=pool.scores.sparse,
         )
     clock.lap("signals")
     reply = RetrieveReply(
@@ -161,6 +137,7 @@ def retrieve(
         signals=found,
         search=_use(edition, request, visible, pool.visited) if request.explain else None,
         dense=None if far is None else far.outage,
+        sparse=asked.sparse_use(edition),
     )
     noticed = _noticed(best_cosine < edition.plan.low_cosine, trimmed, found)
     return Retrieved(reply, clock.took_s, noticed if hits else (EMPTY_RESULT,))
@@ -197,34 +174,6 @@ def _use(edition: Edition, request: RetrieveRequest, visible: VisibleSet, visite
         exact=edition.exactly(visible, nprobe),
         took_ms={},
     )
-
-
-def _candidates(
-    edition: Edition,
-    request: RetrieveRequest,
-    vector: NDArray[np.float32],
-    visible: VisibleSet,
-    stem: Stem,
-    clock: _Clock,
-    far: FarAnswer | None,
-) -> _Pool:
-    plan = edition.plan
-    depth, nprobe = effort(edition, request)
-    if far is None:
-        near = edition.nearest(vector, depth, visible, nprobe)
-    else:
-        near = edition.collection.located(far.found, vector, visible)
-    clock.lap("dense")
-    match = edition.matches(terms(request.text, stem), depth, visible, near.slots)
-    known = set(near.slots.tolist())
-    added = np.array([slot not in known for slot in match.slots.tolist()], dtype=np.bool_)
-    lexical_slots = match.slots[added]
-    slots = np.concatenate([near.slots, lexical_slots])
-    cosine = np.concatenate([near.cosines, edition.collection.vectors(lexical_slots) @ vector])
-    bm25 = np.concatenate([match.others, match.scores[added]])
-    pool = _Pool(slots, fuse(cosine, bm25, plan.fusion), cosine, bm25, near.visited)
-    clock.lap("lexical")
-    return pool.pick(best_first(pool.fused, request.limit))
 
 
 def _check_owners(hits: Sequence[Hit], tenant: str) -> None:

@@ -22,6 +22,7 @@ def signals(
     vectors: NDArray[np.float32],
     articles: Sequence[str],
     session: Scores | None = None,
+    sparse: Scores | None = None,
 ) -> Signals:
     """Return the signals of n >= 1 candidates, in the order given.
 
@@ -33,6 +34,7 @@ def signals(
         vectors: (n, dimension) unit rows.
         articles: n names; equal names get equal numbers, from 0 in order of first sight.
         session: (dimension,) mean of the caller's previous queries at unit length, or None.
+        sparse: (n,) inner product of learned sparse vectors, or None.
     """
     numbers: dict[str, int] = {}
     return Signals(
@@ -43,6 +45,7 @@ def signals(
         gram=Matrix.of((vectors @ vectors.T).astype(np.float16)),
         articles=[numbers.setdefault(name, len(numbers)) for name in articles],
         session=None if session is None else _row(vectors @ session),
+        sparse=None if sparse is None else _row(sparse),
     )
 
 

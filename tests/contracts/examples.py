@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 
 from tests.contracts.control_examples import control_examples
+from tests.contracts.job_examples import job_examples
 from trimtab.contracts.component import Release
 from trimtab.contracts.control import Phase
 from trimtab.contracts.documents import (
@@ -54,6 +55,7 @@ from trimtab.contracts.retrieve import (
     ScoreReply,
     ScoreRequest,
     Signals,
+    SparseUse,
 )
 from trimtab.contracts.samples import (
     AlertStatus,
@@ -68,6 +70,7 @@ from trimtab.contracts.samples import (
     StatusRequest,
     WorkerStatus,
 )
+from trimtab.contracts.sparse import SparseRow, SparseSpace, SparseVectors
 from trimtab.contracts.tensor import Matrix
 from trimtab.contracts.vectors import VectorsReply, VectorsRequest
 
@@ -78,12 +81,28 @@ def _matrix(rows: int, dim: int, dtype: str = "<f4") -> Matrix:
     return Matrix.of(np.arange(rows * dim).reshape(rows, dim).astype(dtype))
 
 
+def _sparse() -> SparseVectors:
+    space = SparseSpace(namespace="learned_sparse.splade.v1", vocabulary="ab" * 32, size=30_522)
+    row = SparseRow(
+        np.array([2012, 7592], dtype=np.uint32), np.array([0.5, 2.25], dtype=np.float32)
+    )
+    return SparseVectors.of(space, [row])
+
+
 def _encoding() -> list[msgspec.Struct]:
     tokens = TokenVectors(matrix=_matrix(3, 4, "i1"), counts=[2, 1])
     return [
         _matrix(2, 3, "<f2"),
         tokens,
-        EncodeRequest(namespace=_SPACE, texts=["copy a tree"], overflow="reject", tokens=True),
+        _sparse(),
+        _sparse().space,
+        EncodeRequest(
+            namespace=_SPACE,
+            texts=["copy a tree"],
+            overflow="reject",
+            tokens=True,
+            sparse="passage",
+        ),
         EncodeReply(
             namespace=_SPACE,
             vectors=_matrix(2, 3),
@@ -91,6 +110,7 @@ def _encoding() -> list[msgspec.Struct]:
             truncated=1,
             cached=0,
             tokens=tokens,
+            sparse=_sparse(),
         ),
     ]
 
@@ -112,6 +132,7 @@ def _retrieval() -> list[msgspec.Struct]:
         gram=_matrix(2, 2, "<f2"),
         articles=[0, 1],
         session=_matrix(1, 2),
+        sparse=_matrix(1, 2),
     )
     values = FeatureValues(names=["cosine", "margin"], positions=[1], values=_matrix(1, 2))
     return [
@@ -128,6 +149,7 @@ def _retrieval() -> list[msgspec.Struct]:
             exclude=["shutil.move"],
             impl="amn_v0",
             explain=True,
+            sparse=_sparse(),
         ),
         _use(),
         RetrieveReply(
@@ -138,6 +160,7 @@ def _retrieval() -> list[msgspec.Struct]:
             fallback=Fallback.WINDOW_SHORT,
             search=_use(),
             dense=DenseOutage.DEADLINE,
+            sparse=SparseUse.NO_VECTOR,
         ),
         ScoreRequest(
             text="copy a tree",
@@ -349,7 +372,14 @@ def _documents() -> list[msgspec.Struct]:
         document,
         rejected,
         PutDocuments(collection="ops", documents=[document]),
-        PutReply(collection="ops", new=1, unchanged=0, rejected=[rejected], sequence=7),
+        PutReply(
+            collection="ops",
+            new=1,
+            unchanged=0,
+            rejected=[rejected],
+            sequence=7,
+            degraded=["sparse: no_model"],
+        ),
         IndexedPassage(
             collection="ops",
             namespace=_SPACE,
@@ -358,9 +388,16 @@ def _documents() -> list[msgspec.Struct]:
             content_hash="ab" * 32,
             vector=_matrix(1, 3),
             tokens=None,
+            sparse=_sparse(),
         ),
         RemovedPassage(collection="ops", tenant="public", id="a-1"),
-        CollectionRecord(collection="ops", namespace=_SPACE, component="minilm@1", dimension=384),
+        CollectionRecord(
+            collection="ops",
+            namespace=_SPACE,
+            component="minilm@1",
+            dimension=384,
+            sparse=_sparse().space,
+        ),
         DeleteDocuments(collection="ops", ids=["a-1"], articles=["ops"]),
         DeleteReply(collection="ops", deleted=1, missing=1, sequence=8),
         GetDocument(collection="ops", id="a-1"),
@@ -520,6 +557,7 @@ def examples() -> dict[str, msgspec.Struct]:
         _documents,
         _samples,
         _keys,
+        job_examples,
         _state,
     )
     return {type(value).__name__: value for group in groups for value in group()}

@@ -28,6 +28,7 @@ RETRYABLE = {
     "NoWorkers",
     "BusUnavailable",
     "ModelFailed",
+    "RequestInProgress",
     "RevisionConflict",
 }
 """Every class whose request may succeed on another worker or a moment later; no other."""
@@ -44,6 +45,10 @@ SAMPLES: tuple[TrimtabError, ...] = (
     errors.UnknownCollection("x", ("stdlib",)),
     errors.UnknownTaxonomy("x"),
     errors.UnknownExplanation("r-1", "acme"),
+    errors.UnknownJob("job-1"),
+    errors.RawContent("openai-moderation", "characters", 4000, 2047),
+    errors.IdempotencyConflict("this idempotency key", "ab" * 32, "cd" * 32),
+    errors.RequestInProgress(),
     errors.Unauthenticated(),
     errors.OutOfScope("0123456789ab", "write"),
     errors.ForeignTenant("acme"),

@@ -21,6 +21,8 @@ _ARGUMENTS = {
     "instance": "e1",
     "collection": "stdlib",
     "key": "ab12",
+    "kind": "map",
+    "priority": "high",
 }
 _TOKENS = {**_ARGUMENTS, "component": "x-1"}
 
@@ -38,6 +40,10 @@ def test_subject_spellings_are_a_public_contract() -> None:
     assert subjects.collection_record("stdlib") == "trimtab.doc.stdlib"
     assert subjects.passages("hybrid@2") == "trimtab.v1.passages.hybrid-2"
     assert subjects.explanation("ab12") == "trimtab.explain.ab12"
+    assert subjects.job("map", "high", "ab12") == "trimtab.job.map.high.ab12"
+    assert subjects.result("ab12") == "trimtab.result.ab12"
+    assert subjects.dead_letter("ab12") == "trimtab.dead.letter.ab12"
+    assert subjects.dead_request("ab12") == "trimtab.dead.request.ab12"
 
 
 @given(one=_COMPONENTS, other=_COMPONENTS)

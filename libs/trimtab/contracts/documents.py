@@ -8,6 +8,7 @@ from msgspec import Meta
 from trimtab.contracts.encode import TokenVectors
 from trimtab.contracts.message import Message
 from trimtab.contracts.retrieve import PUBLIC_TENANT, CollectionName, PassageId
+from trimtab.contracts.sparse import SparseSpace, SparseVectors
 from trimtab.contracts.tensor import Matrix
 
 MAX_DOCUMENTS = 64
@@ -84,9 +85,11 @@ class PutReply(Message, frozen=True, kw_only=True):
     """Those refused, the rest being stored."""
     sequence: int
     """Stream sequence of the last write; a retriever that applied it finds them all."""
+    degraded: list[str] = []
+    """What the passages were stored without and why, for example ``sparse: no_model``; empty when nothing was."""
 
 
-class IndexedPassage(Message, frozen=True, kw_only=True):
+class IndexedPassage(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Gateway -> every retriever, through the stream ``TRIMTAB_DOCS``: a passage ready to be searched."""
 
     collection: CollectionName
@@ -103,6 +106,8 @@ class IndexedPassage(Message, frozen=True, kw_only=True):
     """(1, dimension) f32, unit length."""
     tokens: TokenVectors | None
     """Token vectors for MaxSim."""
+    sparse: SparseVectors | None = None
+    """Learned sparse vector of the passage; None without."""
 
 
 class RemovedPassage(Message, frozen=True, kw_only=True):
@@ -116,7 +121,7 @@ class RemovedPassage(Message, frozen=True, kw_only=True):
     """Unique within tenant and collection."""
 
 
-class CollectionRecord(Message, frozen=True, kw_only=True):
+class CollectionRecord(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Gateway -> every retriever and gateway, through the stream: what is fixed for a collection, written once.
 
     It stands before the collection's first passage, by compare-and-set: two gateways cannot begin the
@@ -131,6 +136,8 @@ class CollectionRecord(Message, frozen=True, kw_only=True):
     """Encoder component of its first passage."""
     dimension: Annotated[int, Meta(ge=1)]
     """Of all its vectors."""
+    sparse: SparseSpace | None = None
+    """Of all its learned sparse vectors; None before the first. Once said, it stays."""
 
 
 class DeleteDocuments(Message, frozen=True, kw_only=True):

@@ -22,10 +22,12 @@ from trimtab.contracts.headers import RequestContext, now_ms
 from trimtab.contracts.inspect import NORM_TOLERANCE, InspectReply, InspectRequest
 from trimtab.contracts.rerank import RerankReply, RerankRequest
 from trimtab.contracts.retrieve import RetrieveReply, RetrieveRequest, Signals
+from trimtab.contracts.sparse import SparseVectors
 from trimtab.contracts.tensor import Matrix
 from trimtab.contracts.vectors import VectorsReply, VectorsRequest
 from trimtab.control.effective import Controls, chosen, setting
 from trimtab.control.store import ControlStore
+from trimtab.control.tunables import SPARSE
 
 _TEXTS = 16
 """Texts per request to the encoder."""
@@ -44,6 +46,8 @@ class Encoded:
     """(1, dimension), unit length."""
     tokens: TokenVectors | None
     """For late interaction."""
+    sparse: SparseVectors | None = None
+    """Learned sparse vector; None where the deployment uses none."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,11 @@ class Live:
             )
         )
 
+    def asks_sparse(self) -> bool:
+        """Return whether a search asks the encoder for learned sparse vectors now."""
+        name, now = SPARSE, time.time()
+        return bool(setting(self.controls, name, self.release, now=now, tenant=self.tenant))
+
     async def inspect(
         self,
         collection: str,
@@ -121,7 +130,12 @@ class Live:
         found: list[Encoded] = []
         for start in range(0, len(texts), _TEXTS):
             part = list(texts[start : start + _TEXTS])
-            request = EncodeRequest(namespace=self.release.namespace, texts=part, tokens=True)
+            request = EncodeRequest(
+                namespace=self.release.namespace,
+                texts=part,
+                tokens=True,
+                sparse="query" if self.asks_sparse() else None,
+            )
             subject = subjects.encode(self.release.encode)
             answer = await self.caller.call(subject, request, EncodeReply, self._context())
             found += _split(part, answer.message)
@@ -161,6 +175,7 @@ class Live:
             limit=limit,
             nprobe=nprobe,
             exclude=list(exclude),
+            sparse=query.sparse,
         )
         return await self._retrieve(request)
 
@@ -188,7 +203,8 @@ def _split(texts: Sequence[str], reply: EncodeReply) -> list[Encoded]:
             TokenVectors(matrix=Matrix.of(rows[end - count : end]), counts=[count])
             for count, end in zip(reply.tokens.counts, ends, strict=True)
         ]
+    sparse = [None] * len(texts) if reply.sparse is None else reply.sparse.apart()
     return [
-        Encoded(text, vectors[number : number + 1], tokens[number])
+        Encoded(text, vectors[number : number + 1], tokens[number], sparse[number])
         for number, text in enumerate(texts)
     ]

@@ -14,12 +14,13 @@ import numpy as np
 from services.retriever.dense.flat import FlatVectors
 from services.retriever.dense.index import Nearest, Slots, Vectors
 from services.retriever.passages.hitcache import HitCache, ReadHits
-from services.retriever.passages.passage import searched_words
+from services.retriever.passages.passage import searched_words, unpacked
 from services.retriever.passages.store import CollectionRow, StoredPassage
 from services.retriever.passages.storedvectors import StoredVectors
 from services.retriever.passages.visibility import Visibility, VisibleSet
 from services.retriever.vectordb.database import Found
 from services.retriever.words.bm25 import Terms
+from services.retriever.words.sparse import SparseIndex
 from services.retriever.words.terms import Stem, terms
 from trimtab.contracts.retrieve import PUBLIC_TENANT, Hit
 
@@ -87,6 +88,8 @@ class Collection:
         """Raised by every change."""
         self.token_bytes = 0
         """Memory of the token vectors."""
+        self.sparse = SparseIndex()
+        """The learned sparse vectors; those of all editions, for a plan changes nothing about them."""
         self._followers: list[Follows] = []
         self._hits = HitCache(read_hits)
         self._find_slots = find_slots or self._scan
@@ -141,6 +144,7 @@ class Collection:
         self._visibility.put(slots, [change.stored.hit.tenant for change in changes])
         for follower in self._followers:
             follower.follow(slots)
+        self._take_sparse(slots, changes)
         self._reserve(int(slots.max()) + 1)
         for change in changes:
             slot = change.stored.slot
@@ -160,6 +164,7 @@ class Collection:
             return
         self._visibility.remove(slots)
         self._flat.remove(slots)
+        self.sparse.remove(slots)
         for follower in self._followers:
             follower.follow(slots)
         self._hits.forget(slots.tolist())
@@ -238,6 +243,10 @@ class Collection:
         slots = self._visibility.slots()
         documents = [self._documents[slot] for slot in slots.tolist()]
         return LexicalInput(self.generation, slots, documents, len(self._vocabulary))
+
+    def _take_sparse(self, slots: Slots, changes: Sequence[Change]) -> None:
+        if self.row.sparse is not None or self.sparse.size:
+            self.sparse.put(slots, [unpacked(change.stored.sparse) for change in changes])
 
     def _scan(self, ids: Sequence[str], tenants: Sequence[str]) -> Slots:
         slots = self.slots

@@ -21,6 +21,7 @@ from services.retriever.words.terms import english_stemmer
 from trimtab.contracts.documents import CollectionRecord, Entry, IndexedPassage, RemovedPassage
 from trimtab.contracts.errors import InvalidMessage
 from trimtab.contracts.message import decode
+from trimtab.contracts.sparse import SparseSpace
 
 Admitted = tuple[CollectionRow, Passage | Removal]
 """A change and the collection it belongs to."""
@@ -111,7 +112,7 @@ class Intake:
         """Make a collection as its record says.
 
         Raises:
-            RefusedPassage: it is there, and of another space or dimension.
+            RefusedPassage: it is there, and of another space or dimension, or its sparse vectors are.
         """
         row = self._rows.get(record.collection)
         if row is None:
@@ -119,10 +120,27 @@ class Intake:
                 record.collection, record.namespace, record.component, record.dimension, 0
             )
         _check(row, record.namespace, record.dimension)
+        if record.sparse is not None:
+            self._with_sparse(row, record.sparse)
 
     def _passage(self, message: IndexedPassage, sequence: int) -> Admitted:
         passage = from_message(message, sequence)
-        return self._row_for(passage), passage
+        row = self._row_for(passage)
+        if passage.space is not None:
+            row = self._with_sparse(row, passage.space)
+        return row, passage
+
+    def _with_sparse(self, row: CollectionRow, space: SparseSpace) -> CollectionRow:
+        """Return the collection with the space of its sparse vectors, fixed by the first to name one.
+
+        Raises:
+            RefusedPassage: it has another one.
+        """
+        if row.sparse is None:
+            row = self._rows[row.name] = self.store.set_sparse(row, space)
+        if row.sparse != space:
+            raise RefusedPassage(Refusal.SPARSE)
+        return row
 
     def _row_for(self, passage: Passage) -> CollectionRow:
         """Return the passage's collection, made by its first passage when it has no record.

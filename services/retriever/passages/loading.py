@@ -27,6 +27,7 @@ def load_collection(
     stem, sequence = english_stemmer(), store.read_sequence()
     for chunk in _chunks(store.passages(row)):
         collection.apply([Change.of(stored, stem) for stored in chunk], sequence)
+        collection.sparse.settle()
     return collection
 
 

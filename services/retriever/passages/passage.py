@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from trimtab.contracts.documents import IndexedPassage
 from trimtab.contracts.errors import InvalidMessage
 from trimtab.contracts.retrieve import Hit
+from trimtab.contracts.sparse import SparseRow, SparseSpace
 from trimtab.contracts.tensor import Matrix
 
 NORM_TOLERANCE = 1e-3
@@ -24,6 +25,7 @@ class Refusal(StrEnum):
     DIMENSION = "dimension"
     NORM = "norm"
     TOKENS = "tokens"
+    SPARSE = "sparse"
 
 
 class RefusedPassage(Exception):
@@ -56,6 +58,10 @@ class Passage:
     """Token vectors, row-major int8; empty without."""
     token_dimension: int
     """Columns of the same; 0 without."""
+    sparse: bytes = b""
+    """Learned sparse vector as :func:`packed` makes it; empty without."""
+    space: SparseSpace | None = None
+    """Of the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,19 @@ class Removal:
     """Its owner."""
     id: str
     """Unique within tenant and collection."""
+
+
+def packed(row: SparseRow) -> bytes:
+    """Return a sparse vector as it is stored: uint32 ids, then as many float16 weights."""
+    return row.ids.astype("<u4").tobytes() + row.weights.astype("<f2").tobytes()
+
+
+def unpacked(stored: bytes) -> SparseRow:
+    """Return what :func:`packed` was given, weights rounded to 16 bits."""
+    count = len(stored) // 6
+    ids = np.frombuffer(stored, dtype="<u4", count=count)
+    weights = np.frombuffer(stored, dtype="<f2", offset=4 * count, count=count)
+    return SparseRow(ids, weights.astype(np.float32))
 
 
 def searched_words(hit: Hit) -> str:
@@ -95,12 +114,14 @@ def from_message(message: IndexedPassage, sequence: int) -> Passage:
     """Check one message of the stream.
 
     Raises:
-        RefusedPassage: a vector is not one unit row of f32, or token vectors do not fit their counts.
+        RefusedPassage: a vector is not one unit row of f32, token vectors do not fit their counts, or a sparse
+            vector is not what it must be.
     """
     row = unit_row(message.vector)
     if isinstance(row, Refusal):
         raise RefusedPassage(row)
     tokens, token_dimension = _tokens(message)
+    sparse = _sparse(message)
     document = message.document
     return Passage(
         sequence=sequence,
@@ -119,6 +140,8 @@ def from_message(message: IndexedPassage, sequence: int) -> Passage:
         vector=row,
         tokens=tokens,
         token_dimension=token_dimension,
+        sparse=b"" if sparse is None else packed(sparse),
+        space=None if sparse is None or message.sparse is None else message.sparse.space,
     )
 
 
@@ -133,3 +156,10 @@ def _tokens(message: IndexedPassage) -> tuple[bytes, int]:
     if matrix.dtype != "i8" or message.tokens.counts != [matrix.rows]:
         raise RefusedPassage(Refusal.TOKENS)
     return matrix.data, matrix.dim
+
+
+def _sparse(message: IndexedPassage) -> SparseRow | None:
+    try:
+        return None if message.sparse is None else message.sparse.row()
+    except InvalidMessage:
+        raise RefusedPassage(Refusal.SPARSE) from None

@@ -3,14 +3,15 @@
 import sqlite3
 from pathlib import Path
 
-VERSION = 2
-"""Raised when the tables change; an older file is set aside and the stream replayed."""
+VERSION = 3
+"""Raised when the tables change; a file that is older than the last one is set aside and the stream replayed."""
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE collection (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, namespace TEXT NOT NULL,
-    component TEXT NOT NULL, dimension INTEGER NOT NULL, token_dimension INTEGER NOT NULL
+    component TEXT NOT NULL, dimension INTEGER NOT NULL, token_dimension INTEGER NOT NULL,
+    sparse TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE passage (
     row INTEGER PRIMARY KEY, collection INTEGER NOT NULL, tenant TEXT NOT NULL, id TEXT NOT NULL,
@@ -20,10 +21,20 @@ CREATE UNIQUE INDEX passage_id ON passage (collection, tenant, id);
 CREATE INDEX passage_article ON passage (collection, tenant, article);
 CREATE INDEX passage_sequence ON passage (collection, sequence);
 CREATE TABLE removed (row INTEGER PRIMARY KEY, sequence INTEGER NOT NULL);
-CREATE TABLE vectors (row INTEGER PRIMARY KEY, vector BLOB NOT NULL, tokens BLOB NOT NULL);
+CREATE TABLE vectors (
+    row INTEGER PRIMARY KEY, vector BLOB NOT NULL, tokens BLOB NOT NULL,
+    sparse BLOB NOT NULL DEFAULT x''
+);
 """
 """Vectors stand apart, so that reading 50 texts does not drag 650 KB of token vectors along. ``removed`` holds the
 rows that are free, and the stream sequence at which each became so."""
+
+_WITHOUT_SPARSE = 2
+_SPARSE = """
+ALTER TABLE collection ADD COLUMN sparse TEXT NOT NULL DEFAULT '';
+ALTER TABLE vectors ADD COLUMN sparse BLOB NOT NULL DEFAULT x'';
+"""
+"""What version 3 added: learned sparse vectors. No passage of an older file has one."""
 
 
 class UnusableStore(Exception):
@@ -47,6 +58,9 @@ def prepare(connection: sqlite3.Connection, name: str) -> bool:
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == VERSION:
+        return False
+    if version == _WITHOUT_SPARSE:
+        connection.executescript(f"BEGIN; {_SPARSE} PRAGMA user_version = {VERSION}; COMMIT;")
         return False
     if version != 0:
         raise UnusableStore(f"{name}: schema {version}, expected {VERSION}")

@@ -21,6 +21,7 @@ from services.retriever.passages.allotment import Allotment, row_of, slot_of, sp
 from services.retriever.passages.passage import Passage, Removal
 from services.retriever.passages.schema import UnusableStore
 from trimtab.contracts.retrieve import Hit
+from trimtab.contracts.sparse import SparseSpace
 
 FILE = "passages.db"
 _UPSERT = """
@@ -47,6 +48,8 @@ class CollectionRow:
     """Of its vectors."""
     token_dimension: int
     """Of its token vectors; 0 when its first passage had none."""
+    sparse: SparseSpace | None = None
+    """Of its learned sparse vectors; None before the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class StoredPassage:
     """(dimension,) of unit length."""
     tokens: bytes
     """Token vectors, row-major int8; empty without."""
+    sparse: bytes = b""
+    """Learned sparse vector, :func:`passage.packed`; empty without."""
 
 
 @dataclass(slots=True)
@@ -125,10 +130,10 @@ class Store:
     def collections(self) -> list[CollectionRow]:
         """Return every collection, by name."""
         rows = self._write.execute(
-            "SELECT number, name, namespace, component, dimension, token_dimension"
-            " FROM collection ORDER BY name"
+            "SELECT number, name, namespace, component, dimension, token_dimension,"
+            " sparse FROM collection ORDER BY name"
         )
-        return [CollectionRow(*row) for row in rows]
+        return [CollectionRow(*row, _space(sparse)) for *row, sparse in rows]
 
     def add_collection(
         self, name: str, namespace: str, component: str, dimension: int, token_dimension: int
@@ -150,6 +155,14 @@ class Store:
             (dimension, collection.number),
         )
         return replace(collection, token_dimension=dimension)
+
+    def set_sparse(self, collection: CollectionRow, space: SparseSpace) -> CollectionRow:
+        """Fix the space of the learned sparse vectors."""
+        self._write.execute(
+            "UPDATE collection SET sparse = ? WHERE number = ?",
+            (msgspec.json.encode(space).decode(), collection.number),
+        )
+        return replace(collection, sparse=space)
 
     def apply(
         self, changes: Iterable[tuple[CollectionRow, Passage | Removal]], sequence: int
@@ -197,17 +210,18 @@ class Store:
     def passages(self, collection: CollectionRow) -> Iterator[StoredPassage]:
         """Yield the passages of a collection by ascending slot."""
         cursor = self._write.execute(
-            "SELECT p.row, p.sequence, p.hit, v.vector, v.tokens FROM passage p"
+            "SELECT p.row, p.sequence, p.hit, v.vector, v.tokens, v.sparse FROM passage p"
             " JOIN vectors v ON v.row = p.row WHERE p.row >= ? AND p.row < ? ORDER BY p.row",
             span_of(collection.number),
         )
-        for row, sequence, hit, vector, tokens in cursor:
+        for row, sequence, hit, vector, tokens, sparse in cursor:
             yield StoredPassage(
                 slot_of(row),
                 sequence,
                 self._hits.decode(hit),
                 np.frombuffer(vector, dtype="<f4"),
                 tokens,
+                sparse,
             )
 
     def changed_since(self, collection: CollectionRow, sequence: int) -> NDArray[np.int64]:
@@ -257,7 +271,9 @@ class Store:
         if found is not None and found[1] == passage.content_hash:
             return
         slot = self._slots.take(collection.number) if found is None else slot_of(found[0])
-        stored = StoredPassage(slot, passage.sequence, passage.hit, passage.vector, passage.tokens)
+        stored = StoredPassage(
+            slot, passage.sequence, passage.hit, passage.vector, passage.tokens, passage.sparse
+        )
         self._insert(collection.number, stored, passage.content_hash)
         of.changed[slot] = stored
 
@@ -287,8 +303,8 @@ class Store:
             (row, number, hit.tenant, hit.id, hit.article, stored.sequence, content_hash, encoded),
         )
         self._write.execute(
-            "INSERT OR REPLACE INTO vectors (row, vector, tokens) VALUES (?, ?, ?)",
-            (row, stored.vector.astype("<f4").tobytes(), stored.tokens),
+            "INSERT OR REPLACE INTO vectors (row, vector, tokens, sparse) VALUES (?, ?, ?, ?)",
+            (row, stored.vector.astype("<f4").tobytes(), stored.tokens, stored.sparse),
         )
 
     @contextmanager
@@ -308,3 +324,7 @@ class Store:
 
     def _set_meta(self, key: str, value: str) -> None:
         self._write.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+
+
+def _space(stored: str) -> SparseSpace | None:
+    return msgspec.json.decode(stored, type=SparseSpace) if stored else None

@@ -16,6 +16,7 @@ from services.retriever.words.bm25 import Terms, columns_of, held_by, lengths_of
 from services.retriever.words.columns import Columns
 from services.retriever.words.segment import Matches, Segment, Slots, Wanted
 from services.retriever.words.segments import Merge, Segments
+from services.retriever.words.walk import Scores
 
 DRIFT = 1e-3
 """Share by which the mean length may have changed before kept values are computed anew."""
@@ -93,18 +94,24 @@ class LexicalIndex:
 
         Terms it does not know score nothing; a term that is repeated counts as often.
         """
+        return self._segments.search(self._wanted(terms), limit, visible, others)
+
+    def scores(self, terms: Terms, slots: Slots) -> Scores:
+        """Return the score of each slot; 0 where no term occurs."""
+        return self._segments.scores(self._wanted(terms), slots)
+
+    def _wanted(self, terms: Terms) -> Wanted:
         counted = Counter(term for term in terms if term < len(self._held_by))
         ids = np.fromiter(counted, dtype=np.int64, count=len(counted))
         times = np.fromiter(counted.values(), dtype=np.int64, count=len(counted))
         there = self._held_by[ids] > 0
         ids, times = ids[there], times[there]
         passages = self._held_by[ids]
-        wanted = Wanted(
+        return Wanted(
             ids,
             (times * rarity(passages, self._size)).astype(np.float32),
             passages > _COMMON_SHARE * self._size,
         )
-        return self._segments.search(wanted, limit, visible, others)
 
     def due(self) -> Merge | None:
         """Return work that keeps searches fast and scores near, to be run beside them; None: all is well."""

@@ -123,10 +123,7 @@ class LiveSegment:
         columns = self._columns(wanted)
         if not columns:
             return None
-        rows, asked = self._rows_of(others)
-        other_scores = np.zeros(len(others), dtype=np.float32)
-        if asked.any():
-            other_scores[asked] = looked_up(columns, rows[asked])
+        other_scores = self._looked_up(columns, others)
         reached = max(floor, self._reached(columns, limit, visible))
         walk = Walk(columns, reached, enough=floor > 0)
         self._walk(walk, limit, visible)
@@ -134,6 +131,17 @@ class LiveSegment:
         self._reset(walk.touched)
         order = np.lexsort((found, -scores))[:limit]
         return Matches(self.segment.slots[found[order]], scores[order], other_scores)
+
+    def scores(self, wanted: Wanted, slots: Slots) -> Scores:
+        """Return the score of each slot; 0 where it is not here, or holds no term."""
+        return self._looked_up(self._columns(wanted), slots)
+
+    def _looked_up(self, columns: list[Column], slots: Slots) -> Scores:
+        rows, there = self._rows_of(slots)
+        scores: Scores = np.zeros(len(slots), dtype=np.float32)
+        if there.any():
+            scores[there] = looked_up(columns, rows[there])
+        return scores
 
     def _columns(self, wanted: Wanted) -> list[Column]:
         kept = self.segment.columns

@@ -121,6 +121,13 @@ class Segments:
         order = np.lexsort((all_slots, -all_scores))[:limit]
         return Matches(all_slots[order], all_scores[order], other_scores)
 
+    def scores(self, wanted: Wanted, slots: Slots) -> Scores:
+        """Return the score of each slot; 0 where it is not there, or holds no term."""
+        scores: Scores = np.zeros(len(slots), dtype=np.float32)
+        for live in self._live:
+            scores += live.scores(wanted, slots)
+        return scores
+
     def due(self, scale: Scale, mean: float, off: Callable[[Segment], bool]) -> Merge | None:
         """Return what should be merged now, if anything; ``off`` says whose values must be scaled anew."""
         chosen = (

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.retriever.fusion import best_first, blend, fuse, reciprocal_ranks
+from services.retriever.fusion import LegScores, best_first, blend, fuse, reciprocal_ranks
 from services.retriever.plan import FusionPlan
 
 COSINE = np.array([0.9, 0.5, 0.1], dtype=np.float32)
@@ -33,7 +33,7 @@ def test_plan_chooses_the_method(method: str) -> None:
         blend(COSINE, BM25, 0.4) if method == "blend" else reciprocal_ranks(COSINE, BM25, 10.0)
     )
 
-    assert fuse(COSINE, BM25, plan).tolist() == expected.tolist()
+    assert fuse(LegScores(COSINE, BM25), plan).tolist() == expected.tolist()
 
 
 def test_best_first_breaks_ties_by_position() -> None:
@@ -53,7 +53,7 @@ def test_a_candidate_better_in_both_scores_never_ranks_lower(
     bm25 = np.array([pair[1] for pair in pairs], dtype=np.float32)
     plan = FusionPlan(method=method, lexical_weight=0.4, rrf_k=10.0, depth=50)  # type: ignore[arg-type]
 
-    fused = fuse(cosine, bm25, plan)
+    fused = fuse(LegScores(cosine, bm25), plan)
 
     for i in range(len(pairs)):
         for j in range(len(pairs)):

@@ -82,7 +82,7 @@ async def test_settling_leaves_few_segments_and_every_word(monkeypatch: pytest.M
     assert edition.lexical.segments == 61
 
     with lanes() as threads:
-        await WordCare(threads, lambda: [edition], logs.get("retriever", "r-0")).settle()
+        await WordCare(threads, lambda: [edition.lexical], logs.get("retriever", "r-0")).settle()
 
     assert edition.lexical.segments <= 3
     assert found(edition, "cherri") == list(range(20, 80))
@@ -108,7 +108,7 @@ async def test_an_index_that_was_replaced_while_it_was_merged_stays_replaced(
 
     monkeypatch.setattr(segments.Merge, "run", replaced)
     with lanes() as threads:
-        await WordCare(threads, lambda: [edition], logs.get("retriever", "r-0")).settle()
+        await WordCare(threads, lambda: [edition.lexical], logs.get("retriever", "r-0")).settle()
 
     assert edition.lexical is other
     assert found(edition, "cherri") == list(range(20, 40))

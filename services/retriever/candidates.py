@@ -1,0 +1,149 @@
+"""Which passages are candidates: the best of each list that the plan names, with every score of each, fused. Pure."""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.retriever.dense.index import Nearest, Slots
+from services.retriever.edition import Edition
+from services.retriever.fusion import LegScores, best_first, fuse
+from services.retriever.passages.visibility import VisibleSet
+from services.retriever.plan import Leg
+from services.retriever.vectordb.database import FarAnswer
+from services.retriever.words.terms import Stem, terms
+from trimtab.contracts.retrieve import RetrieveRequest, SparseUse
+from trimtab.contracts.sparse import SparseRow
+
+_NO_SLOTS = np.empty(0, dtype=np.int64)
+_NO_SCORES = np.empty(0, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request, checked."""
+
+    request: RetrieveRequest
+    """As it came."""
+    vector: NDArray[np.float32]
+    """(dimension,) of unit length."""
+    sparse: SparseRow | None
+    """Its learned sparse vector; None without, or when the collection has none."""
+    effort: tuple[int, int]
+    """How many of the best of each list are looked for, and in how many lists of the dense index."""
+    visible: VisibleSet
+    """What may be found."""
+
+    def sparse_use(self, edition: Edition) -> SparseUse | None:
+        """Return what becomes of learned sparse vectors; None when the plan does not look for them."""
+        if "sparse" not in edition.plan.legs:
+            return None
+        if not edition.collection.sparse.size:
+            return SparseUse.NO_PASSAGES
+        return SparseUse.NO_VECTOR if self.sparse is None else SparseUse.USED
+
+    def legs(self, edition: Edition) -> Collection[Leg]:
+        """Return the lists that candidates come from: the vectors' when no other is left."""
+        if self.sparse_use(edition) is SparseUse.USED:
+            return edition.plan.legs
+        return [leg for leg in edition.plan.legs if leg != "sparse"] or ["dense"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Candidates of all lists with all scores, best fused score first."""
+
+    slots: Slots
+    """(n,) distinct."""
+    fused: NDArray[np.float32]
+    """(n,) what they are ordered by."""
+    scores: LegScores
+    """Of each list, whether it found the candidate or not."""
+    visited: int
+    """Lists of the dense index that were looked in."""
+
+    def pick(self, positions: NDArray[np.int64] | slice) -> "Pool":
+        """Return some of the candidates."""
+        scores = self.scores
+        kept = LegScores(
+            scores.cosine[positions],
+            scores.bm25[positions],
+            None if scores.sparse is None else scores.sparse[positions],
+        )
+        return Pool(self.slots[positions], self.fused[positions], kept, self.visited)
+
+
+class Clock:
+    """Time of each part of a search."""
+
+    def __init__(self) -> None:
+        self.took_s: dict[str, float] = {}
+        """Seconds by part."""
+        self._last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        """End a part."""
+        now = time.perf_counter()
+        self.took_s[part] = now - self._last
+        self._last = now
+
+
+def candidates(
+    edition: Edition, asked: Asked, stem: Stem, clock: Clock, far: FarAnswer | None
+) -> Pool:
+    """Return the candidates of a request, at most its limit.
+
+    ``far``: what the vector database found, for a collection that lives there.
+    """
+    legs = asked.legs(edition)
+    near = _near(edition, asked, legs, far)
+    clock.lap("dense")
+    slots = near.slots
+    query = asked.sparse if "sparse" in legs else None
+    if query is not None:
+        slots = _joined(slots, _products_found(edition, asked, query))
+    slots, bm25 = _worded(edition, asked, legs, slots, terms(asked.request.text, stem))
+    beyond = edition.collection.vectors(slots[len(near.slots) :])
+    scores = LegScores(
+        np.concatenate([near.cosines, beyond @ asked.vector]),
+        bm25,
+        None if query is None else edition.collection.sparse.scores(query, slots),
+    )
+    fused = fuse(scores, edition.plan.fusion, legs)
+    pool = Pool(slots, fused, scores, near.visited)
+    clock.lap("lexical")
+    return pool.pick(best_first(pool.fused, asked.request.limit))
+
+
+def _near(edition: Edition, asked: Asked, legs: Collection[Leg], far: FarAnswer | None) -> Nearest:
+    if "dense" not in legs:
+        return Nearest(_NO_SLOTS, _NO_SCORES)
+    if far is not None:
+        return edition.collection.located(far.found, asked.vector, asked.visible)
+    depth, nprobe = asked.effort
+    return edition.nearest(asked.vector, depth, asked.visible, nprobe)
+
+
+def _products_found(edition: Edition, asked: Asked, query: SparseRow) -> Slots:
+    index, depth = edition.collection.sparse, asked.effort[0]
+    return index.search(query, depth, asked.visible, _NO_SLOTS).slots
+
+
+def _worded(
+    edition: Edition, asked: Asked, legs: Collection[Leg], slots: Slots, words: Sequence[str]
+) -> tuple[Slots, NDArray[np.float32]]:
+    """Return the slots, with those that words find behind them, and the BM25 score of each."""
+    if "words" not in legs:
+        return slots, edition.word_scores(words, slots)
+    found = edition.matches(words, asked.effort[0], asked.visible, slots)
+    added = np.isin(found.slots, slots, invert=True)
+    return (
+        np.concatenate([slots, found.slots[added]]),
+        np.concatenate([found.others, found.scores[added]]),
+    )
+
+
+def _joined(slots: Slots, more: Slots) -> Slots:
+    return np.concatenate([slots, more[np.isin(more, slots, invert=True)]])
