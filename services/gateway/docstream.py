@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client as NatsClient
@@ -13,6 +14,7 @@ from trimtab.contracts.documents import CollectionRecord, Entry, IndexedPassage
 from trimtab.contracts.errors import BusUnavailable, UnknownCollection
 from trimtab.contracts.headers import CONTENT_HASH, ENTRY
 from trimtab.contracts.message import decode, encode
+from trimtab.contracts.sparse import SparseSpace
 
 _LOOK_UPS_AT_ONCE = 16
 _OTHER_SEQUENCE = 10071
@@ -126,6 +128,27 @@ class DocStream:
             found = await self.last(subject)
             return record if found is None else decode(CollectionRecord, found.data or b"")
         return record
+
+    async def widen(self, record: CollectionRecord, space: SparseSpace) -> None:
+        """Fix the space of a collection's sparse vectors in its record; one that has it already is left alone.
+
+        Raises:
+            NamespaceMismatch: the collection has sparse vectors of another space.
+            BusUnavailable: the stream does not answer.
+        """
+        subject = subjects.collection_record(record.collection)
+        while record.sparse is None:
+            found = await self.last(subject)
+            known = decode(CollectionRecord, found.data or b"") if found is not None else record
+            wide = known if known.sparse else msgspec.structs.replace(known, sparse=space)
+            if wide is not known:
+                after = 0 if found is None else found.seq or 0
+                try:
+                    await self.write(subject, encode(wide), entry=Entry.COLLECTION, after=after)
+                except Overtaken:
+                    continue  # somebody else said it meanwhile
+            record = wide
+        record.sparse.require(space, f"a sparse vector for collection {record.collection!r}")
 
     async def unknown(self, collection: str) -> UnknownCollection:
         """Return the error for a collection that nobody began; it names those that somebody did.

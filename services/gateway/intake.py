@@ -3,11 +3,12 @@
 import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
 
+from services.gateway.degrade import degraded_put
 from services.gateway.docstream import DocStream
 from services.gateway.stages import Stages
 from trimtab.contracts import subjects
@@ -30,6 +31,7 @@ from trimtab.contracts.errors import (
 from trimtab.contracts.headers import CONTENT_HASH
 from trimtab.contracts.message import encode
 from trimtab.contracts.retrieve import PUBLIC_TENANT
+from trimtab.contracts.sparse import SparseVectors
 from trimtab.contracts.tensor import Matrix
 
 _ENCODE_AT_ONCE = 8
@@ -44,6 +46,8 @@ class _Pending:
     index: int
     document: Document
     content_hash: str
+    without_sparse: str
+    """Hash of the same when the encoder makes no sparse vector of it."""
     subject: str
 
 
@@ -53,6 +57,8 @@ class _Room:
 
     collection: str
     record: CollectionRecord | None
+    lacking: list[str]
+    """What its passages were stored without, filled while they are."""
 
 
 class Intake:
@@ -67,7 +73,7 @@ class Intake:
         One bad document is reported by its position and leaves the others alone.
 
         Raises:
-            NamespaceMismatch: the release's encoder makes vectors of another space than the collection's.
+            NamespaceMismatch: the release's encoder makes vectors, or sparse ones, of another space than the collection's.
             DimensionMismatch: it makes vectors of another dimension; nothing of them was stored.
             BusUnavailable: a write was not acknowledged.
         """
@@ -83,10 +89,10 @@ class Intake:
         ]
         known = await asyncio.gather(*(self._stored(item) for item in pending))
         changed = [item for item, stored in zip(pending, known, strict=True) if not stored]
-        sequence = max(known, default=0)
+        sequence, lacking = max(known, default=0), list[str]()
         for start in range(0, len(changed), _ENCODE_AT_ONCE):
             batch = changed[start : start + _ENCODE_AT_ONCE]
-            room = _Room(request.collection, record)
+            room = _Room(request.collection, record, lacking)
             stored = await self._store_or_name(batch, room, stages, rejected)
             sequence = max(sequence, stored)
         refused = len(rejected) - len(bad)
@@ -96,6 +102,7 @@ class Intake:
             unchanged=len(pending) - len(changed),
             rejected=sorted(rejected, key=lambda problem: problem.index),
             sequence=sequence,
+            degraded=lacking,
         )
 
     async def _stored(self, item: _Pending) -> int:
@@ -132,19 +139,30 @@ class Intake:
                 namespace=release.namespace,
                 texts=[_searchable(item.document) for item in batch],
                 tokens=True,
+                sparse="passage" if stages.sparse else None,
             )
         )
+        if stages.sparse and encoded.sparse is None and not room.lacking:
+            room.lacking.extend(degraded_put())
         record = room.record or await self._stream.begin(
             CollectionRecord(
                 collection=room.collection,
                 namespace=release.namespace,
                 component=release.encode,
                 dimension=encoded.vectors.dim,
+                sparse=None if encoded.sparse is None else encoded.sparse.space,
             )
         )
         check_space(record, release.namespace, encoded.vectors.dim)
+        if encoded.sparse is not None:
+            await self._stream.widen(record, encoded.sparse.space)
+        sparse = _sparse_rows(encoded, len(batch))
         writes = []
-        for item, vector, tokens in zip(batch, *_rows(encoded, len(batch)), strict=True):
+        for item, vector, tokens, terms in zip(
+            batch, *_rows(encoded, len(batch)), sparse, strict=True
+        ):
+            if terms is None and stages.sparse:
+                item = replace(item, content_hash=item.without_sparse)
             passage = IndexedPassage(
                 collection=room.collection,
                 namespace=release.namespace,
@@ -153,6 +171,7 @@ class Intake:
                 content_hash=item.content_hash,
                 vector=vector,
                 tokens=tokens,
+                sparse=terms,
             )
             writes.append(self._publish(item, encode(passage)))
         return max(await asyncio.gather(*writes))
@@ -163,9 +182,15 @@ class Intake:
         )
 
 
-def content_hash(document: Document, collection: str, component: str) -> str:
-    """Return the sha256 of everything that decides what is stored, the encoder included."""
-    canonical = msgspec.json.encode((collection, component, document), order="deterministic")
+def content_hash(
+    document: Document, collection: str, component: str, *, sparse: bool = False
+) -> str:
+    """Return the sha256 of everything that decides what is stored, the encoder included.
+
+    A passage with a sparse vector has another one than without: sending it again adds what is missing.
+    """
+    what = (collection, component, document)
+    canonical = msgspec.json.encode((*what, "sparse") if sparse else what, order="deterministic")
     return hashlib.sha256(canonical).hexdigest()
 
 
@@ -192,6 +217,7 @@ def _pending(index: int, document: Document, collection: str, stages: Stages) ->
     return _Pending(
         index,
         document,
+        content_hash(document, collection, stages.release.encode, sparse=stages.sparse),
         content_hash(document, collection, stages.release.encode),
         subjects.document(collection, document_key(document.tenant, document.id)),
     )
@@ -229,3 +255,7 @@ def _rows(reply: EncodeReply, count: int) -> tuple[list[Matrix], list[TokenVecto
         TokenVectors(matrix=Matrix.of(part), counts=[len(part)]) for part in parts
     ]
     return vectors, tokens
+
+
+def _sparse_rows(reply: EncodeReply, count: int) -> list[SparseVectors | None]:
+    return [None] * count if reply.sparse is None else [*reply.sparse.apart()]

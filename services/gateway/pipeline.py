@@ -130,7 +130,12 @@ class Pipeline:
         context = request.context if impl is not None else []  # nobody else would read it
 
         encoded = await stages.encode(
-            EncodeRequest(namespace=release.namespace, texts=[*context, request.text], tokens=True)
+            EncodeRequest(
+                namespace=release.namespace,
+                texts=[*context, request.text],
+                tokens=True,
+                sparse="query" if stages.sparse else None,
+            )
         )
         window = window_of(encoded)
         found = await stages.retrieve(
@@ -147,6 +152,7 @@ class Pipeline:
                 nprobe=None if nprobe is None else int(nprobe),
                 explain=explained,
                 session=await self._earlier(request, stages, window.vector),
+                sparse=window.sparse,
             )
         )
         ranking = await rank(stages, found, features_of=EXPLAINED if explained else 0)

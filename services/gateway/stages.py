@@ -22,6 +22,7 @@ from trimtab.contracts.retrieve import (
     ScoreRequest,
 )
 from trimtab.control.effective import Controls, Effective, chosen, effective, query_model
+from trimtab.control.tunables import SPARSE
 from trimtab.telemetry.metrics import GATEWAY_STAGE_DURATION
 from trimtab.telemetry.traces import client_span
 
@@ -72,6 +73,11 @@ class Stages:
     def chosen(self, name: str) -> float | int | None:
         """Return a tunable that somebody chose for this request, else None."""
         return chosen(self.controls, name, self.release, now=self.now, tenant=self.context.tenant)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether queries and passages of this request get learned sparse vectors, where the encoder makes them."""
+        return bool(self.chosen(SPARSE))
 
     def query_model(self) -> str | None:
         """Return the query model in force; None for the query's own vector."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trimtab.contracts.encode import EncodeReply, TokenVectors
+from trimtab.contracts.sparse import SparseVectors
 from trimtab.contracts.tensor import Matrix
 
 
@@ -18,13 +19,20 @@ class Window:
     """The query's; nobody compares the context's."""
     rows: Matrix | None
     """(n, dimension), oldest first, the query last; None without context."""
+    sparse: SparseVectors | None = None
+    """The query's learned sparse vector; None where the encoder made none."""
 
 
 def window_of(encoded: EncodeReply) -> Window:
     """Take apart the reply to ``[*context, query]``."""
     if encoded.vectors.rows == 1:
-        return Window(encoded.vectors, encoded.tokens, None)
-    return Window(Matrix.of(encoded.vectors.array()[-1:]), _last(encoded.tokens), encoded.vectors)
+        return Window(encoded.vectors, encoded.tokens, None, encoded.sparse)
+    return Window(
+        Matrix.of(encoded.vectors.array()[-1:]),
+        _last(encoded.tokens),
+        encoded.vectors,
+        None if encoded.sparse is None else encoded.sparse.apart()[-1],
+    )
 
 
 def _last(tokens: TokenVectors | None) -> TokenVectors | None:

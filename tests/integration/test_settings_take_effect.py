@@ -52,6 +52,7 @@ BASE = release("base", rerank=None)
 class Witness:
     """Stands behind the gateway as every stage, and remembers what it was asked."""
 
+    encodes: list[EncodeRequest] = field(default_factory=list)
     retrieves: list[RetrieveRequest] = field(default_factory=list)
     maps: list[MapRequest] = field(default_factory=list)
     remaining_ms: list[float] = field(default_factory=list)
@@ -65,6 +66,7 @@ class Witness:
         worker.serve(Endpoint("map", subjects.mapping(BASE.map), MapRequest, self.map))
 
     async def encode(self, request: EncodeRequest, _context: RequestContext) -> EncodeReply:
+        self.encodes.append(request)
         count = len(request.texts)
         vectors = np.zeros((count, 384), dtype=np.float32)
         vectors[:, 0] = 1.0
@@ -143,6 +145,11 @@ async def pool(scene: Scene) -> object:
     return scene.witness.retrieves[-1].limit
 
 
+async def sparse(scene: Scene) -> object:
+    await scene.client.search("x")
+    return scene.witness.encodes[-1].sparse
+
+
 async def threshold(scene: Scene) -> object:
     await scene.client.map("x", detector="toxic")
     return scene.witness.maps[-1].threshold
@@ -170,6 +177,7 @@ SEEN_BY_THE_MAPPER = ("mapper.model_timeout_ms", "mapper.on_timeout")
 SETTINGS: list[tuple[str, Value, Look, object, object]] = [
     ("retriever.nprobe", 3, nprobe, None, 3),
     ("gateway.pool", 7, pool, 50, 7),
+    ("gateway.sparse", 1, sparse, None, "query"),
     ("mapper.confidence_threshold", 0.4, threshold, None, 0.4),
     ("mapper.confidence_threshold.toxic", 0.5, threshold, None, 0.5),
     ("gateway.retries", 0, tries, 3, 1),
