@@ -1,8 +1,9 @@
 """The rules: what an output means because somebody wrote it down. Pure.
 
 Rule 1: only whole names match, in this order: the detector's label as published, the same in another
-spelling, its declared alias, the same with a severity suffix, a declared pattern by priority, an
-alias of the taxonomy. What none of them knows is ``OTHER.Unknown``.
+spelling, its declared alias, the same with a severity suffix, a declared pattern by priority, any of
+these inside a declared pair of brackets or behind a declared prefix, an alias of the taxonomy. What none
+of them knows is ``OTHER.Unknown``; a detector's file may also say so of a published name.
 Rule 2: a part of a name never matches, so ``""`` and ``not toxic`` are unknown.
 """
 
@@ -16,7 +17,7 @@ from services.mapper.definitions.patterns import MAX_INPUT_CHARS
 from services.mapper.definitions.taxonomy import Taxonomy
 from trimtab.contracts.mapping import UNKNOWN
 
-RULES_VERSION = "rules@1"
+RULES_VERSION = "rules@2"
 """Version of the order above; content of taxonomy and detectors is hashed beside it."""
 
 
@@ -125,6 +126,17 @@ def _one(name: str, detector: Detector | None, taxonomy: Taxonomy) -> RuleAnswer
 
 
 def _declared(name: str, key: str, detector: Detector) -> RuleAnswer | None:
+    answer = _known(name, key, detector)
+    bare = detector.bare(name) if answer is None else None
+    if bare is None:
+        return answer
+    inner = _known(bare, normalise(bare), detector)
+    if inner is None:
+        return None
+    return RuleAnswer(inner.labels, max(inner.rule, Rule.ALIAS, key=list(Rule).index))
+
+
+def _known(name: str, key: str, detector: Detector) -> RuleAnswer | None:
     if name in detector.exact:
         return RuleAnswer(detector.exact[name], Rule.EXACT)
     if key in detector.normalised:

@@ -18,6 +18,20 @@ from services.mapper.definitions.taxonomy import Taxonomy
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
+KEYS = (
+    "name",
+    "version",
+    "source",
+    "separators",
+    "prefixes",
+    "wrappers",
+    "labels",
+    "aliases",
+    "patterns",
+    "severity",
+)
+"""What a detector's file may hold, in this order."""
+
 Labels = tuple[str, ...]
 """Canonical labels that one output means; most mean one."""
 
@@ -70,6 +84,10 @@ class Detector:
     """None when the detector grades nothing."""
     separators: tuple[str, ...]
     """What separates several labels in one output, beside ``|``."""
+    prefixes: tuple[str, ...]
+    """What stands before a label in a flattened response: ``categories.``"""
+    wrappers: tuple[str, ...]
+    """Pairs of characters around a label, as masked text has them: ``[]``."""
     hash: str
     """sha256 of the content, first 12 hex digits."""
 
@@ -77,6 +95,16 @@ class Detector:
     def reference(self) -> str:
         """``openai-moderation@1+3f2a9c1b22d0``."""
         return f"{self.name}@{self.version}+{self.hash}"
+
+    def bare(self, name: str) -> str | None:
+        """Return the label inside a declared pair or behind a declared prefix; None without either."""
+        for first, last in self.wrappers:
+            if len(name) > 2 and name[0] == first and name[-1] == last:
+                return name[1:-1]
+        for prefix in self.prefixes:
+            if len(name) > len(prefix) and name.startswith(prefix):
+                return name[len(prefix) :]
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +139,7 @@ def load_detectors(folder: Path, taxonomy: Taxonomy) -> Detectors:
 
 def load_detector(path: Path, taxonomy: Taxonomy) -> Detector:
     """Read and check one detector; raises DefinitionInvalid like :func:`load_detectors`."""
-    top = read_section(path).only(
-        "name", "version", "source", "separators", "labels", "aliases", "patterns", "severity"
-    )
+    top = read_section(path).only(*KEYS)
     name = top.text("name")
     if not _NAME.fullmatch(name):
         raise top.wrong("name", "must be lower-case letters, digits and dashes")
@@ -128,7 +154,9 @@ def load_detector(path: Path, taxonomy: Taxonomy) -> Detector:
         aliases=_aliases(top.section("aliases"), exact, normalised),
         patterns=_patterns(top.sections("patterns"), exact),
         severity=_severity(top, taxonomy),
-        separators=_separators(top),
+        separators=_texts(top, "separators"),
+        prefixes=_texts(top, "prefixes"),
+        wrappers=_wrappers(top),
         hash=_digest(top.values),
     )
 
@@ -201,11 +229,19 @@ def _severity(top: Section, taxonomy: Taxonomy) -> Severity | None:
     return Severity(frozenset(map(normalise, section.texts("words"))), levels, none, label)
 
 
-def _separators(top: Section) -> tuple[str, ...]:
-    value = top.values.get("separators", [])
+def _texts(top: Section, key: str) -> tuple[str, ...]:
+    """Return a list of texts as they stand, blanks included: a line break may separate labels."""
+    value = top.values.get(key, [])
     if not isinstance(value, list) or not all(isinstance(s, str) and s for s in value):
-        raise top.wrong("separators", "must be a list of non-empty texts")
+        raise top.wrong(key, "must be a list of non-empty texts")
     return tuple(value)
+
+
+def _wrappers(top: Section) -> tuple[str, ...]:
+    pairs = _texts(top, "wrappers")
+    if any(len(pair) != 2 for pair in pairs):
+        raise top.wrong("wrappers", "must be pairs of two characters, like []")
+    return pairs
 
 
 def _digest(content: object) -> str:
