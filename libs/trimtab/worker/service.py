@@ -6,6 +6,7 @@ everything that workers do alike is here.
 
 import asyncio
 import contextlib
+import functools
 import os
 import secrets
 import signal
@@ -34,17 +35,12 @@ from trimtab.contracts.errors import Disabled, TrimtabError
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.message import encode
 from trimtab.contracts.samples import Readiness
-from trimtab.control.effective import (
-    Controls,
-    banned_releases,
-    effective,
-    needed,
-    offered,
-)
+from trimtab.control.effective import Controls, banned_releases, effective
 from trimtab.control.feed import ControlFeed
 from trimtab.telemetry import logs, traces
 from trimtab.telemetry.metrics import BUILD_INFO, COMPONENT_INFO, READY
 from trimtab.worker.http import HealthServer
+from trimtab.worker.loading import Loading
 from trimtab.worker.sampler import Identity, Sampler
 from trimtab.worker.settings import DeploymentSettings, WorkerSettings
 
@@ -190,31 +186,21 @@ class Worker:
 
     async def _prepare(self, controls: Controls) -> None:
         """Load what the releases that may serve need, while traffic flows; a failure is a NACK."""
-        if not self._loaded or self.stage is None or self.load_component is None:
+        loading = self._loading
+        if not self._loaded or loading is None or not await loading.follow(controls):
             return
-        before = len(self.identity.components)
-        for component in self._missing(needed(controls, self.stage)):
-            await self.load_component(self, component)
-        for component in self._missing(offered(controls, self.stage)):
-            await self._try_to_load(component)
-        if len(self.identity.components) > before:
-            await self.server.open()
-            if self._opened:
-                # Before the acknowledgement: who ramps as soon as all obey must not be told that
-                # nobody has loaded it.
-                await self._try_to_publish_sample()
+        await self.server.open()
+        if self._opened:
+            # Before the acknowledgement: who ramps as soon as all obey must not be told that
+            # nobody has loaded it.
+            await self._try_to_publish_sample()
 
-    async def _try_to_load(self, component: str) -> None:
-        """Load what only a next canary may ask for: its interlock, not this worker, refuses a bad one."""
-        if self.load_component is None:
-            return
-        try:
-            await self.load_component(self, component)
-        except TrimtabError as error:
-            self.log.warning("component_not_loaded", component=component, detail=error.detail)
-
-    def _missing(self, components: list[str]) -> list[str]:
-        return [name for name in components if name not in self.identity.components]
+    @property
+    def _loading(self) -> Loading | None:
+        if self.stage is None or self.load_component is None:
+            return None
+        load = functools.partial(self.load_component, self)
+        return Loading(self.stage, load, self.identity.components, self.log)
 
     async def _gate(self, context: RequestContext) -> None:
         """Refuse what an operator switched off, whatever the caller's state of knowledge."""
