@@ -1,7 +1,5 @@
 """The ONNX graph computes what BERT, mean pooling and L2 normalisation are defined to compute."""
 
-import math
-
 import numpy as np
 import onnx
 import onnxruntime
@@ -10,6 +8,7 @@ from numpy.typing import NDArray
 
 from services.encoder.graph import Architecture, build
 from services.encoder.names import MASK, SENTENCE, TOKEN_IDS, TOKENS
+from tests.unit.encoder.plain import bert
 from tests.unit.encoder.tiny import SIZES, VOCABULARY, weights
 
 Array = NDArray[np.float32]
@@ -26,44 +25,6 @@ def _run(
     return sentence, tokens
 
 
-def _normalise(x: Array, w: dict[str, Array], name: str) -> Array:
-    centred = x - x.mean(axis=-1, keepdims=True)
-    scaled = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + SIZES.epsilon)
-    return np.asarray(scaled * w[f"{name}.weight"] + w[f"{name}.bias"], dtype=np.float32)
-
-
-def _dense(x: Array, w: dict[str, Array], name: str) -> Array:
-    return np.asarray(x @ w[f"{name}.weight"].T + w[f"{name}.bias"], dtype=np.float32)
-
-
-def _gelu(x: Array) -> Array:
-    erf = np.vectorize(math.erf)
-    return np.asarray(x * 0.5 * (1 + erf(x / math.sqrt(2))), dtype=np.float32)
-
-
-def _bert(w: dict[str, Array], ids: list[int]) -> tuple[Array, Array]:
-    """BERT of one text, written from its definition, head by head."""
-    x = w["embeddings.word_embeddings.weight"][ids]
-    x = x + w["embeddings.position_embeddings.weight"][: len(ids)]
-    x = x + w["embeddings.token_type_embeddings.weight"][0]
-    x = _normalise(x, w, "embeddings.LayerNorm")
-    size = SIZES.hidden // SIZES.heads
-    for layer in range(SIZES.layers):
-        name = f"encoder.layer.{layer}"
-        q, k, v = (_dense(x, w, f"{name}.attention.self.{p}") for p in ("query", "key", "value"))
-        heads = []
-        for head in range(SIZES.heads):
-            part = slice(head * size, (head + 1) * size)
-            scores = np.exp(q[:, part] @ k[:, part].T / math.sqrt(size))
-            heads.append(scores / scores.sum(axis=1, keepdims=True) @ v[:, part])
-        mixed = _dense(np.concatenate(heads, axis=1), w, f"{name}.attention.output.dense")
-        x = _normalise(mixed + x, w, f"{name}.attention.output.LayerNorm")
-        wide = _gelu(_dense(x, w, f"{name}.intermediate.dense"))
-        x = _normalise(_dense(wide, w, f"{name}.output.dense") + x, w, f"{name}.output.LayerNorm")
-    mean = x.mean(axis=0)
-    return mean / np.linalg.norm(mean), x
-
-
 @pytest.fixture(scope="module")
 def model() -> onnx.ModelProto:
     return build(weights(), SIZES)
@@ -73,7 +34,7 @@ def model() -> onnx.ModelProto:
 def test_the_graph_equals_bert_written_from_its_definition(
     model: onnx.ModelProto, ids: list[int]
 ) -> None:
-    expected_sentence, expected_tokens = _bert(weights(), ids)
+    expected_sentence, expected_tokens = bert(weights(), ids)
 
     sentence, tokens = _run(model, [ids], [[1] * len(ids)])
 
