@@ -5,6 +5,7 @@ before its deadline.
 """
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -32,6 +33,7 @@ from trimtab.contracts.explain import Explanation
 from trimtab.contracts.feedback import FeedbackReply, FeedbackRequest
 from trimtab.contracts.gates import ProbedMap, ProbedSearch, ProbeMap, ProbeSearch
 from trimtab.contracts.headers import RequestContext, now_ms
+from trimtab.contracts.jobs import DEFAULT_DEADLINE_S, Job, JobPriority, JobQuery, JobRecord
 from trimtab.contracts.message import encode
 from trimtab.contracts.orders import Order, Outcome
 from trimtab.contracts.pipeline import (
@@ -44,6 +46,10 @@ from trimtab.contracts.pipeline import (
 )
 from trimtab.contracts.retrieve import PUBLIC_TENANT
 from trimtab.contracts.samples import HealthRequest, Sample, StatusReply, StatusRequest
+from trimtab.jobs.identity import kind_of
+from trimtab.jobs.letters import DeadLetters
+from trimtab.jobs.outcome import is_final
+from trimtab.jobs.queue import JobQueue
 
 DEFAULT_TIMEOUT_S = 5.0
 """Budget of a request that names none."""
@@ -216,6 +222,71 @@ class Client:
         context = self._context(tenant, timeout_s)
         answer = await self._caller.call(subjects.DOCUMENTS_GET, request, StoredDocument, context)
         return answer.message
+
+    async def submit(
+        self,
+        request: SearchRequest | MapCall | PutDocuments,
+        *,
+        job_id: str = "",
+        tenant: str = PUBLIC_TENANT,
+        priority: JobPriority = JobPriority.NORMAL,
+        deadline_s: float = DEFAULT_DEADLINE_S,
+    ) -> str:
+        """Put a request into the durable queue and return the job's id; it is safe once this returns.
+
+        The same id again within a tenant is the same job: it is found, not done twice. Works while no gateway
+        runs. ``deadline_s``: seconds from now after which nobody wants the answer, at most a week.
+
+        Raises:
+            Overloaded: the queue is full.
+            NotReady: there is no queue yet.
+            BusUnavailable: no acknowledgement came; submit it again under the same id.
+        """
+        now = time.time()
+        job = Job(
+            id=job_id or uuid.uuid4().hex,
+            kind=kind_of(request),
+            tenant=tenant,
+            priority=priority,
+            submitted_at=now,
+            deadline_at=now + deadline_s,
+            request=encode(request),
+        )
+        await JobQueue(self._connection).submit(job)
+        return job.id
+
+    async def result(
+        self, job_id: str, *, tenant: str = PUBLIC_TENANT, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> JobRecord:
+        """Return where a job is now; ``trimtab.jobs.outcome.reply_of`` reads its answer.
+
+        Raises:
+            RemoteError: there is no such job (``UnknownJob``).
+        """
+        query, context = JobQuery(id=job_id), self._context(tenant, timeout_s)
+        return (await self._caller.call(subjects.JOB, query, JobRecord, context)).message
+
+    async def wait(
+        self, job_id: str, *, tenant: str = PUBLIC_TENANT, timeout_s: float = 60.0
+    ) -> JobRecord:
+        """Return what became of a job once it has ended, or where it is when the time is over."""
+        over, pause_s = time.monotonic() + timeout_s, 0.02
+        while True:
+            record = await self.result(job_id, tenant=tenant)
+            if is_final(record) or time.monotonic() + pause_s > over:
+                return record
+            await asyncio.sleep(pause_s)
+            pause_s = min(1.0, pause_s * 1.5)
+
+    @property
+    def jobs(self) -> JobQueue:
+        """The queue itself, for operators."""
+        return JobQueue(self._connection)
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """Jobs that were given up, for operators."""
+        return DeadLetters(self._connection)
 
     async def wait_searchable(self, sequence: int, *, timeout_s: float = 30.0) -> None:
         """Wait until every retriever has applied the stream up to ``sequence``.

@@ -23,17 +23,20 @@ from services.controller.watchtower import Watchtower
 from trimtab.audit.ledger import Ledger, signing_key
 from trimtab.bus.ending import end
 from trimtab.bus.server import Endpoint
+from trimtab.bus.streams import ensure_jobs
 from trimtab.contracts import subjects
 from trimtab.contracts.component import Release
 from trimtab.contracts.control import Applied, Convergence
-from trimtab.contracts.errors import InvalidMessage, TrimtabError
+from trimtab.contracts.errors import InvalidCommand, InvalidMessage, TrimtabError
 from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.message import Message, decode, encode
 from trimtab.contracts.orders import Order, Outcome
 from trimtab.contracts.samples import HealthRequest, Sample, StatusReply, StatusRequest
 from trimtab.control.execute import execute
+from trimtab.control.gates import Limit
 from trimtab.control.lease import Lease
+from trimtab.control.quality import parse_thresholds
 from trimtab.control.store import ControlStore
 from trimtab.telemetry.metrics import CONTROLLER_SAMPLES, CONTROLLER_WORKERS, EVALUATION
 from trimtab.worker.service import Worker
@@ -53,6 +56,7 @@ class Controller:
         self._words = Acknowledgements()
         self._evaluations = Evaluations()
         self._policies: dict[str, Policy] = {}
+        self._quality: tuple[Limit, ...] = ()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def load(self, worker: Worker) -> None:
@@ -60,8 +64,10 @@ class Controller:
         self._worker = worker
         self._store = await ControlStore.open(worker.connection, create=True)
         first, self._policies, watches = await asyncio.to_thread(read_files, self._settings)
+        self._quality = await asyncio.to_thread(read_quality, self._settings)
         actor = f"controller/{worker.identity.instance}"
         await worker.controls.apply(await self._store.initialise(first, actor))
+        await ensure_jobs(worker.connection.jetstream())
         lease = await Lease.open(worker.connection, worker.identity.instance)
         self._leadership = Leadership(self._store, worker.controls, lease, worker.log)
         self._recorder = await self._open_recorder(worker)
@@ -117,7 +123,7 @@ class Controller:
 
     async def _carry_out(self, order: Order) -> Outcome:
         now = time.time()
-        interlocks = Interlocks(self._fleet.status(now), self._policies, now)
+        interlocks = Interlocks(self._fleet.status(now), self._policies, now, self._quality)
         try:
             outcome, controls = await execute(self._store, order, now=now, interlocks=interlocks)
         except TrimtabError as error:
@@ -236,6 +242,21 @@ def read_files(
         for watch in parse_triggers(file.read_bytes(), file.name, settings.profile)
     ]
     return release, load_policies(settings.policies), tuple(watches)
+
+
+def read_quality(settings: ControllerSettings) -> tuple[Limit, ...]:
+    """Return what this environment wants of a mapper's quality.
+
+    Raises:
+        InvalidCommand: the file cannot be read or is no such file; names file and key.
+    """
+    try:
+        document = settings.quality.read_bytes()
+    except OSError as error:
+        problem = f"{settings.quality.name} cannot be read ({type(error).__name__})"
+        raise InvalidCommand(f"{problem}; set CONTROLLER_QUALITY to the file") from None
+    rows = parse_thresholds(document, settings.quality.name)
+    return rows[settings.environment].limits(settings.profile)
 
 
 def build(deployment: DeploymentSettings, settings: ControllerSettings) -> Worker:

@@ -1,4 +1,7 @@
-"""Wiring of the gateway: the pipeline behind NATS verbs and behind HTTP."""
+"""Wiring of the gateway: the pipeline behind NATS verbs, behind HTTP and behind the queue of jobs."""
+
+import asyncio
+import time
 
 from services.gateway.docstream import DocStream
 from services.gateway.documents import Documents
@@ -7,24 +10,35 @@ from services.gateway.feedback import Feedback
 from services.gateway.guard import Guard
 from services.gateway.health import Health, aggregate
 from services.gateway.http import Facade, application
+from services.gateway.joblag import JobLag
+from services.gateway.jobpull import Door, JobPull
+from services.gateway.jobroutes import JobRoutes
+from services.gateway.jobrunner import JobRunner, Verb
+from services.gateway.jobs import Jobs
 from services.gateway.listener import Listener
 from services.gateway.logbook import Logbook
 from services.gateway.peers import Peers
 from services.gateway.pipeline import Pipeline
 from services.gateway.probe import Probe
+from services.gateway.replays import Replays
+from services.gateway.screen import Screen
 from services.gateway.sessions import Sessions
 from services.gateway.settings import GatewaySettings
 from services.gateway.shown import Memory
+from services.gateway.verdicts import Patience
 from trimtab.bus import streams
 from trimtab.bus.admission import Admission
+from trimtab.bus.ending import end
 from trimtab.bus.explanations import Explanations
 from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
 from trimtab.contracts.documents import DeleteDocuments, GetDocument, PutDocuments
 from trimtab.contracts.feedback import FeedbackRequest
 from trimtab.contracts.gates import ProbeMap, ProbeSearch
+from trimtab.contracts.jobs import JobKind, JobQuery
 from trimtab.contracts.pipeline import MapBatchCall, MapCall, SearchRequest
-from trimtab.contracts.samples import HealthRequest, Sample
+from trimtab.contracts.samples import HealthRequest, Readiness, Sample
+from trimtab.control.effective import effective
 from trimtab.worker.service import Worker
 from trimtab.worker.settings import DeploymentSettings
 
@@ -36,6 +50,13 @@ class Gateway:
         self._settings = settings
         self._listener: Listener | None = None
         self._logbook: Logbook | None = None
+        self._pull: JobPull | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._screen = Screen(
+            settings.max_payload_kib * 1024,
+            settings.reject_raw_content,
+            frozenset(settings.free_text_detectors.split(",")),
+        )
         self._guard = Guard(
             settings.keys_required, settings.requests_per_minute, settings.failures_per_minute
         )
@@ -56,6 +77,7 @@ class Gateway:
             worker.sampler,
             self._settings.pool,
             self._logbook,
+            self._screen,
             peers,
         )
         documents = Documents(DocStream(worker.connection), pipeline)
@@ -73,12 +95,18 @@ class Gateway:
         ):
             worker.serve(Endpoint(name, subject, request, verb))
         worker.serve(Endpoint("feedback", subjects.FEEDBACK, FeedbackRequest, pipeline.feedback))
-        await self._listen(worker, pipeline, documents)
+        jobs = Jobs(worker.connection)
+        worker.serve(Endpoint("job", subjects.JOB, JobQuery, jobs.status, steered=False))
+        await self._listen(worker, pipeline, documents, jobs)
+        self._work(worker, pipeline, documents)
 
     async def unload(self, _worker: Worker) -> None:
-        """Finish the HTTP requests in flight, then close."""
+        """Finish the HTTP requests and jobs in flight, then close."""
         if self._listener is not None:
             await self._listener.stop()
+        if self._pull is not None:
+            await self._pull.stop(self._settings.drain_timeout_s)
+        await end(self._looking)
         await self._guard.stop()
         if self._logbook is not None:
             await self._logbook.stop()
@@ -92,10 +120,38 @@ class Gateway:
             Feedback(worker.sampler, memory, chosen.feedback_share),
         )
 
-    async def _listen(self, worker: Worker, pipeline: Pipeline, documents: Documents) -> None:
+    def _work(self, worker: Worker, pipeline: Pipeline, documents: Documents) -> None:
+        chosen = self._settings
+        verbs = {
+            JobKind.SEARCH: Verb(pipeline.search, chosen.ingest_budget_ms),
+            JobKind.MAP: Verb(pipeline.map, chosen.ingest_budget_ms),
+            JobKind.INGEST: Verb(documents.put, chosen.ingest_budget_ms),
+        }
+        patience = Patience(chosen.job_tries, chosen.job_retry_s)
+        runner = JobRunner(worker.connection, verbs, patience, worker.log)
+
+        def is_open() -> bool:
+            controls = worker.controls.current
+            return controls is not None and effective(controls, now=time.time()).open
+
+        def stopping() -> bool:
+            return worker.identity.readiness is Readiness.DRAINING
+
+        if chosen.jobs_at_once:
+            door = Door(is_open, stopping)
+            self._pull = JobPull(worker.connection, runner.work, chosen.jobs_at_once, door)
+            self._pull.start()
+        lag = JobLag(worker.connection, worker.identity.facts)
+        self._looking = asyncio.create_task(lag.run())
+
+    async def _listen(
+        self, worker: Worker, pipeline: Pipeline, documents: Documents, jobs: Jobs
+    ) -> None:
         admission = Admission("gateway", self._settings.max_in_flight)
         await self._guard.start(worker.connection, worker.log)
-        exchange = Exchange(admission, worker.sampler, worker.log, self._guard)
+        replays = Replays(worker.connection, self._settings.idempotency_ttl_s)
+        exchange = Exchange(admission, worker.sampler, worker.log, self._guard, replays)
+        routes = JobRoutes(jobs, exchange, self._settings.search_budget_ms)
 
         async def check() -> Health:
             samples = await worker.caller.gather(
@@ -103,7 +159,7 @@ class Gateway:
             )
             return aggregate(samples, worker.controls.current, worker.identity.version)
 
-        facade = Facade(pipeline, documents, exchange, self._settings, check)
+        facade = Facade(pipeline, documents, routes, exchange, self._screen, self._settings, check)
         app = application(facade, worker.identity.version)
         self._listener = Listener(app, self._settings.api_host, self._settings.api_port)
         port = await self._listener.start()

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -13,9 +13,11 @@ from starlette.responses import Response
 
 from services.gateway.guard import TENANT, Guard, Visit
 from services.gateway.problems import crash, problem
+from services.gateway.replays import KEY, Named, Replays
 from trimtab.bus.admission import Admission
 from trimtab.contracts.errors import ErrorCode, InvalidMessage, MessageTooLarge, TrimtabError
 from trimtab.contracts.headers import TRACEPARENT, RequestContext, now_ms
+from trimtab.contracts.keys import Scope
 from trimtab.contracts.retrieve import PUBLIC_TENANT
 from trimtab.telemetry.logs import Logger
 from trimtab.worker.sampler import Sampler
@@ -38,6 +40,27 @@ Handler = Callable[[B, RequestContext], Awaitable[msgspec.Struct]]
 Source = Callable[[type[B], Request], Awaitable[B]]
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What is particular to a route; most have nothing."""
+
+    max_bytes: int = MAX_BODY_BYTES
+    """Largest body."""
+    oversize: Callable[[int], TrimtabError] | None = None
+    """Error of a larger one, from its size; None: MessageTooLarge."""
+    keyed: bool = False
+    """Whether ``Idempotency-Key`` is obeyed."""
+    asks: Callable[[Any], Scope] | None = None
+    """Body -> what the key must be allowed to do, where the endpoint alone does not say it."""
+    shows: Callable[[Any], Scope] | None = None
+    """Answer -> what the key must be allowed to do to see it."""
+    status: Callable[[Any], int] = lambda _answer: 200
+    """Answer -> HTTP status."""
+
+
+_USUAL = Terms()
+
+
 @dataclass
 class Exchange:
     """What all routes of the facade share."""
@@ -50,6 +73,8 @@ class Exchange:
     """One line per request."""
     guard: Guard
     """Lets requests in, or not."""
+    replays: Replays
+    """Answers of requests that named themselves."""
 
     async def answer(
         self,
@@ -61,6 +86,7 @@ class Exchange:
         *,
         source: "Source[B] | None" = None,
         weigh: Callable[[B], int] = lambda _body: 1,
+        terms: Terms = _USUAL,
     ) -> Response:
         """Let in, admit, parse, handle and answer one request; every failure becomes a problem.
 
@@ -74,13 +100,22 @@ class Exchange:
             self.guard.enter(request, endpoint, visit)
             self.admission.enter()
             try:
-                body = await (source or in_body)(kind, request)
+                raw = b"" if source else await read(request, terms)
+                body = await source(kind, request) if source else parse(kind, raw)
                 self.guard.charge(visit, weigh(body) - 1)
                 context = context_of(request, request_id, visit.tenant, budget_ms)
-                reply = await handler(body, context)
+                if terms.asks is not None:
+                    self.guard.allow(visit, terms.asks(body))
+
+                async def make() -> Response:
+                    reply = await handler(body, context)
+                    if terms.shows is not None:
+                        self.guard.allow(visit, terms.shows(reply))
+                    return json_response(reply, request_id, terms.status(reply))
+
+                response = await self._once(request, endpoint, raw, context, make, terms)
             finally:
                 self.admission.leave()
-            response = json_response(reply, request_id)
         except TrimtabError as error:
             outcome = error.code.value
             response = problem(error, request_id)
@@ -105,6 +140,25 @@ class Exchange:
             request_id=request_id,
             key_id=visit.caller,
         )
+        return response
+
+    async def _once(
+        self,
+        request: Request,
+        endpoint: str,
+        raw: bytes,
+        context: RequestContext,
+        make: Callable[[], Awaitable[Response]],
+        terms: Terms,
+    ) -> Response:
+        """Make the answer, unless the request names itself and has been answered already."""
+        key = request.headers.get(KEY)
+        if key is None or not terms.keyed:
+            return await make()
+        remaining_s = max(0.0, context.remaining_ms() / 1000)
+        named = Named(key, (context.tenant, endpoint), raw, remaining_s)
+        response = await self.replays.once(named, make)
+        response.headers[REQUEST_ID] = context.request_id
         return response
 
 
@@ -153,11 +207,6 @@ def _traceparent(request: Request) -> str:
     return given if _TRACEPARENT.fullmatch(given) else ""
 
 
-async def in_body(kind: type[B], request: Request) -> B:
-    """Parse the JSON body; raises what :func:`read` and :func:`parse` do."""
-    return parse(kind, await read(request))
-
-
 async def in_path(kind: type[B], request: Request) -> B:
     """Parse the parameters of the path.
 
@@ -170,8 +219,8 @@ async def in_path(kind: type[B], request: Request) -> B:
         raise InvalidMessage(kind.__name__, str(error)) from None
 
 
-async def read(request: Request) -> bytes:
-    """Return the body, refusing more than 8 MiB before holding it all.
+async def read(request: Request, terms: Terms = _USUAL) -> bytes:
+    """Return the body, refusing one over the route's limit before holding it all.
 
     Raises:
         MessageTooLarge: it is larger.
@@ -179,9 +228,13 @@ async def read(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise MessageTooLarge(len(body), MAX_BODY_BYTES)
+        if len(body) > terms.max_bytes:
+            raise (terms.oversize or _too_large)(len(body))
     return bytes(body)
+
+
+def _too_large(size: int) -> TrimtabError:
+    return MessageTooLarge(size, MAX_BODY_BYTES)
 
 
 def parse(kind: type[B], data: bytes) -> B:

@@ -42,7 +42,7 @@ SCOPES: Mapping[str, Scope] = {
     "documents": Scope.WRITE,
     "documents_delete": Scope.WRITE,
 }
-"""Endpoint -> what a key must be allowed to do."""
+"""Endpoint -> what a key must be allowed to do; an endpoint without an entry looks at the body, or at nothing."""
 
 _READ_S = 2.0
 """How often the keys are read again, should the word of a change be lost."""
@@ -58,6 +58,8 @@ class Visit:
     """Id of the key; empty where none is asked for."""
     tenant: str = ""
     """The key's; empty: whom the request names."""
+    scopes: frozenset[Scope] | None = None
+    """What the key may do; None where none is asked for."""
     allowance: Allowance | None = None
     """What is left of the caller's minute; None without a limit."""
 
@@ -116,8 +118,10 @@ class Guard:
         key = self._key(request, visit)
         visit.caller, visit.tenant = key.id, key.tenant
         self.charge(visit, 1)
-        if SCOPES[endpoint] not in key.scopes:
-            raise self._refused("scope", OutOfScope(key.id, SCOPES[endpoint].value))
+        scope = SCOPES.get(endpoint)
+        if scope is not None and scope not in key.scopes:
+            raise self._refused("scope", OutOfScope(key.id, scope.value))
+        visit.scopes = frozenset(key.scopes)
         if request.headers.get(TENANT, key.tenant) != key.tenant:
             raise self._refused("tenant", ForeignTenant(key.tenant))
 
@@ -128,6 +132,11 @@ class Guard:
         key = self._keys.get(visit.caller)
         per_minute = (key.per_minute if key else None) or self.per_minute
         self._take(visit, f"key {visit.caller}", per_minute, cost)
+
+    def allow(self, visit: Visit, scope: Scope) -> None:
+        """Check a scope that only the body names. Raises OutOfScope."""
+        if visit.scopes is not None and scope not in visit.scopes:
+            raise self._refused("scope", OutOfScope(visit.caller, scope.value))
 
     def own(self, owners: Iterable[str | None], tenant: str) -> None:
         """Check that a key's tenant stores its own passages only. Raises ForeignTenant."""

@@ -16,6 +16,8 @@ from services.gateway.bodies import (
     DocumentsBody,
     EmbeddingsAnswer,
     EmbeddingsBody,
+    JobAnswer,
+    JobBody,
     MapBatchBody,
     MapBatchResult,
     MapBatchResults,
@@ -26,11 +28,13 @@ from services.gateway.bodies import (
 )
 from services.gateway.documents import Documents
 from services.gateway.embedding import embed
-from services.gateway.exchange import Exchange, in_path, json_response, request_id_of
+from services.gateway.exchange import Exchange, Terms, in_path, json_response, request_id_of
 from services.gateway.health import Health
+from services.gateway.jobroutes import JobRoutes, call_of
 from services.gateway.pipeline import Pipeline
 from services.gateway.problems import refused
 from services.gateway.reranking import rerank
+from services.gateway.screen import Screen
 from services.gateway.settings import GatewaySettings
 from services.gateway.summary import summarise
 from trimtab.contracts.documents import (
@@ -43,7 +47,7 @@ from trimtab.contracts.documents import (
 )
 from trimtab.contracts.feedback import FeedbackReply, FeedbackRequest
 from trimtab.contracts.headers import RequestContext
-from trimtab.contracts.pipeline import MapBatchCall, MapCall, SearchReply, SearchRequest
+from trimtab.contracts.pipeline import MapBatchCall, SearchReply, SearchRequest
 from trimtab.telemetry.metrics import REGISTRY
 
 HealthCheck = Callable[[], Awaitable[Health]]
@@ -56,10 +60,14 @@ class Facade:
         self,
         pipeline: Pipeline,
         documents: Documents,
+        jobs: JobRoutes,
         exchange: Exchange,
+        screen: Screen,
         settings: GatewaySettings,
         check: HealthCheck,
     ) -> None:
+        self.jobs = jobs
+        self._mapping = Terms(screen.max_bytes, screen.oversize, keyed=True)
         self._pipeline = pipeline
         self._documents = documents
         self._exchange = exchange
@@ -85,16 +93,18 @@ class Facade:
         """Map a detector's output or a text to canonical labels."""
 
         async def handle(body: MapBody, context: RequestContext) -> MapResult:
-            answer = await self._pipeline.map(_call(body), context)
+            answer = await self._pipeline.map(call_of(body), context)
             return MapResult.of(answer.request_id, answer.release, answer.answer, answer.timing_ms)
 
-        return await self._exchange.answer(request, "map", MapBody, self._budget_ms, handle)
+        return await self._exchange.answer(
+            request, "map", MapBody, self._budget_ms, handle, terms=self._mapping
+        )
 
     async def map_batch(self, request: Request) -> Response:
         """Map 1 to 100 items; each has its own answer or error."""
 
         async def handle(body: MapBatchBody, context: RequestContext) -> MapBatchResults:
-            batch = MapBatchCall(items=[_call(item) for item in body.requests])
+            batch = MapBatchCall(items=[call_of(item) for item in body.requests])
             answer = await self._pipeline.map_batch(batch, context)
             results = [
                 MapBatchResult(index=index, answer=item.answer, error=item.error)
@@ -114,6 +124,7 @@ class Facade:
             self._budget_ms,
             handle,
             weigh=lambda body: len(body.requests),
+            terms=self._mapping,
         )
 
     async def embeddings(self, request: Request) -> Response:
@@ -151,7 +162,12 @@ class Facade:
             return await self._documents.put(put, context)
 
         return await self._exchange.answer(
-            request, "documents", DocumentsBody, self._settings.ingest_budget_ms, handle
+            request,
+            "documents",
+            DocumentsBody,
+            self._settings.ingest_budget_ms,
+            handle,
+            terms=Terms(keyed=True),
         )
 
     async def delete_documents(self, request: Request) -> Response:
@@ -248,6 +264,12 @@ def application(facade: Facade, version: str) -> FastAPI:
     app.delete(one, openapi_extra=named, responses=openapi.replies(DeleteReply))(
         facade.delete_document
     )
+    job: dict[int | str, dict[str, Any]] = openapi.replies(JobAnswer)
+    job[202] = {**job[200], "description": "Accepted; not answered yet"}
+    app.post("/v1/jobs", openapi_extra=openapi.post(JobBody), responses=job, status_code=202)(
+        facade.jobs.submit
+    )
+    app.get("/v1/jobs/{id}", openapi_extra=openapi.one_job(), responses=job)(facade.jobs.status)
     health: dict[int | str, dict[str, Any]] = openapi.replies(Health, ())
     health[503] = {**health[200], "description": "Down"}
     app.get("/health", responses=health)(facade.health)
@@ -281,12 +303,3 @@ def _allowed(request: Request) -> list[str]:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
     ]
     return sorted({method for route in matching for method in route.methods or ()})
-
-
-def _call(body: MapBody) -> MapCall:
-    return MapCall(
-        output=body.output,
-        detector=body.detector,
-        taxonomy=body.taxonomy,
-        threshold=body.threshold,
-    )

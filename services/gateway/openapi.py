@@ -13,6 +13,8 @@ from services.gateway.bodies import (
     DocumentsBody,
     EmbeddingsAnswer,
     EmbeddingsBody,
+    JobAnswer,
+    JobBody,
     MapBatchBody,
     MapBatchResults,
     MapBody,
@@ -25,6 +27,7 @@ from services.gateway.exchange import MAX_TIMEOUT_MS, NAME_PATTERN, REQUEST_ID, 
 from services.gateway.guard import TENANT
 from services.gateway.health import Health
 from services.gateway.problems import MEDIA_TYPE, STATUSES
+from services.gateway.replays import KEY, KEY_PATTERN, REPLAYED
 from trimtab.contracts.documents import DeleteDocuments, DeleteReply, PutReply, StoredDocument
 from trimtab.contracts.feedback import FeedbackReply, FeedbackRequest
 from trimtab.contracts.pipeline import SearchReply, SearchRequest
@@ -48,6 +51,8 @@ _TYPES: tuple[type[msgspec.Struct], ...] = (
     MapBatchResults,
     FeedbackRequest,
     FeedbackReply,
+    JobBody,
+    JobAnswer,
     Health,
     Problem,
 )
@@ -61,6 +66,12 @@ _EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
     RerankBody: {"query": "fruit", "documents": ["a rudder", "an apple"], "top_n": 1},
     MapBody: {"output": "hate/threatening", "detector": "openai-moderation"},
     FeedbackRequest: {"request_id": "search-1", "passage": "shutil.copytree"},
+    JobBody: {
+        "work": {
+            "kind": "map",
+            "request": {"output": "hate/threatening", "detector": "openai-moderation"},
+        }
+    },
     MapBatchBody: {"requests": [{"output": "violence", "detector": "openai-moderation"}]},
 }
 """One request of each kind that a fresh deployment answers. None for embeddings: whether ``dimensions`` is
@@ -102,6 +113,12 @@ _HEADERS = [
     ),
 ]
 
+_KEYED = _header(
+    KEY,
+    f"The same key with the same body gets the stored answer, with `{REPLAYED}: true`; with another body, 409.",
+    {"type": "string", "pattern": KEY_PATTERN},
+)
+
 DESCRIPTION = f"""\
 A retrieval-and-mapping pipeline that is steered while it runs.
 
@@ -111,6 +128,9 @@ answer. A request that cannot be answered by then gets 408. Every failure is an 
 """Of the API. The deadline stands here: as a typed parameter it would call any value sufficient."""
 
 
+_OBEYS_KEYS = frozenset({MapBody, MapBatchBody, DocumentsBody, JobBody})
+
+
 def post(body: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the ``openapi_extra`` of a route that takes ``body``."""
     content: dict[str, Any] = {"schema": _reference(body)}
@@ -118,8 +138,13 @@ def post(body: type[msgspec.Struct]) -> dict[str, Any]:
         content["example"] = _EXAMPLES[body]
     return {
         "requestBody": {"required": True, "content": {"application/json": content}},
-        "parameters": _HEADERS,
+        "parameters": [*_HEADERS, _KEYED] if body in _OBEYS_KEYS else _HEADERS,
     }
+
+
+def one_job() -> dict[str, Any]:
+    """Return the ``openapi_extra`` of a route that names a job in its path."""
+    return {"parameters": [_in_path("id", "Its id.", {"pattern": NAME_PATTERN}), *_HEADERS]}
 
 
 def one_document() -> dict[str, Any]:

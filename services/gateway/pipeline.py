@@ -18,6 +18,7 @@ from services.gateway.logbook import Logbook
 from services.gateway.ordering import rank
 from services.gateway.peers import Peers
 from services.gateway.reply import search_reply
+from services.gateway.screen import Screen
 from services.gateway.stages import Stages
 from services.gateway.window import window_of
 from trimtab.bus.caller import Caller
@@ -75,6 +76,8 @@ class Pipeline:
     """Candidates fetched for the reranker when nobody set ``gateway.pool``."""
     logbook: Logbook | None = None
     """Keeps explanations; without one they are told to who asks and kept nowhere."""
+    screen: Screen | None = None
+    """Looks at what is to be mapped; without one everything that fits the contract comes in."""
     peers: Peers | None = None
     """Knows what was asked before and hears what was right; without them every search is the first and the last."""
 
@@ -228,6 +231,8 @@ class Pipeline:
 
     async def label(self, stages: Stages, call: MapCall) -> MapReply:
         """Return the labels of one output."""
+        if self.screen is not None:
+            self.screen.check(call)
         parts = parts_of(call.output)
         if len(parts) > MAX_PARTS:
             raise InvalidMessage("MapCall", f"output has {len(parts)} parts, at most {MAX_PARTS}")

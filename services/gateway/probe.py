@@ -55,7 +55,7 @@ class Probe:
         """Ask one release for the labels of one output; raises as :meth:`search`."""
         stages = self._stages(request, context)
         reply = await self._pipeline.label(stages, request.call)
-        return ProbedMap(labels=reply.taxonomy)
+        return ProbedMap(labels=reply.taxonomy, answer=reply)
 
     def _stages(self, request: ProbeSearch | ProbeMap, context: RequestContext) -> Stages:
         """Return the stages of the release asked for; without a role it is counted for no canary."""

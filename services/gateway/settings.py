@@ -51,6 +51,21 @@ class GatewaySettings(WorkerSettings):
     explain_sample: float = Field(default=0.01, ge=0, le=1)
     """Share of the searches whose explanation is kept for `trimtab explain`, unasked; 0 keeps none."""
 
+    jobs_at_once: int = Field(default=8, ge=0, le=1000)
+    """Jobs of each priority worked on at once; 0 leaves them to other gateways."""
+    job_tries: int = Field(default=5, ge=1, le=100)
+    """Times a job is tried before it becomes a dead letter."""
+    job_retry_s: float = Field(default=1.0, gt=0, le=60)
+    """Seconds before the second try; each further wait is twice as long, at most a minute."""
+    idempotency_ttl_s: float = Field(default=600, ge=1, le=86_400)
+    """How long the answer to a request with an ``Idempotency-Key`` is kept; the first gateway decides for all."""
+    max_payload_kib: int = Field(default=64, ge=4, le=1024)
+    """Largest mapping request, KiB: HTTP body or NATS message."""
+    reject_raw_content: bool = True
+    """Whether outputs that look like a document or like encoded data are refused."""
+    free_text_detectors: str = "text"
+    """Detectors whose outputs may be free text all the same, with commas between."""
+
     @property
     def keys_required(self) -> bool:
         """Whether an API key must come."""

@@ -2,13 +2,48 @@
 
 import nats.js.errors
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
 
-from trimtab.contracts.subjects import DOCS, DOCS_STREAM, EXPLAIN_STREAM, EXPLANATIONS
+from trimtab.contracts.jobs import JobPriority
+from trimtab.contracts.subjects import (
+    DEAD,
+    DLQ_STREAM,
+    DOCS,
+    DOCS_STREAM,
+    EXPLAIN_STREAM,
+    EXPLANATIONS,
+    JOBS,
+    JOBS_STREAM,
+    RESULTS,
+    RESULTS_STREAM,
+    jobs_of_priority,
+)
 
 _DOCS_MAX_BYTES = 16 * 1024**3
 _EXPLAIN_MAX_BYTES = 256 * 1024**2
 _EXPLAIN_MAX_AGE_S = 7 * 24 * 3600.0
+
+MAX_JOBS = 100_000
+"""Most jobs that wait; one more is refused, and its producer told so."""
+
+JOB_ACK_S = 10.0
+"""Silence after which a job is given to another gateway; one that works says so every few seconds."""
+
+# The server sets these aside when a stream is made, so together they must fit a small disk beside the passages.
+_JOBS_MAX_BYTES = 512 * 1024**2
+_JOBS_MAX_ACK_PENDING = 1024
+_RESULTS_MAX_BYTES = 512 * 1024**2
+_RESULTS_MAX_AGE_S = 24 * 3600.0
+_DLQ_MAX_BYTES = 128 * 1024**2
+_DLQ_MAX_AGE_S = 7 * 24 * 3600.0
 
 
 def docs_stream() -> StreamConfig:
@@ -39,6 +74,87 @@ def explain_stream() -> StreamConfig:
         max_age=_EXPLAIN_MAX_AGE_S,
         allow_direct=False,
     )
+
+
+def jobs_stream() -> StreamConfig:
+    """Work queue of jobs; full, it refuses: nothing accepted is ever dropped."""
+    return StreamConfig(
+        name=JOBS_STREAM,
+        subjects=[JOBS],
+        retention=RetentionPolicy.WORK_QUEUE,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        max_msgs=MAX_JOBS,
+        max_bytes=_JOBS_MAX_BYTES,
+        allow_direct=False,
+    )
+
+
+def job_consumer(priority: JobPriority) -> str:
+    """Return the name of the consumer through which gateways share the jobs of one priority."""
+    return f"gateway_{priority.value}"
+
+
+def jobs_consumers() -> list[ConsumerConfig]:
+    """Return what gateways pull from, one per priority.
+
+    Headers only: a role that may pull can choose where a delivery goes, so none carries a payload of a
+    producer's making; gateways read it by its sequence. How often a job was tried is the gateways' to judge,
+    so the server never hides one: ``max_deliver`` has no end.
+    """
+    return [
+        ConsumerConfig(
+            durable_name=job_consumer(priority),
+            filter_subject=jobs_of_priority(priority),
+            deliver_policy=DeliverPolicy.ALL,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=JOB_ACK_S,
+            max_deliver=-1,
+            max_ack_pending=_JOBS_MAX_ACK_PENDING,
+            headers_only=True,
+        )
+        for priority in JobPriority
+    ]
+
+
+def results_stream() -> StreamConfig:
+    """Stream of what became of jobs: one word each, forgotten after a day."""
+    return StreamConfig(
+        name=RESULTS_STREAM,
+        subjects=[RESULTS],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        max_msgs_per_subject=1,
+        discard=DiscardPolicy.OLD,
+        max_bytes=_RESULTS_MAX_BYTES,
+        max_age=_RESULTS_MAX_AGE_S,
+        allow_direct=False,
+    )
+
+
+def dlq_stream() -> StreamConfig:
+    """Stream of jobs that were given up, kept for a week."""
+    return StreamConfig(
+        name=DLQ_STREAM,
+        subjects=[DEAD],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        max_msgs_per_subject=1,
+        discard=DiscardPolicy.OLD,
+        max_bytes=_DLQ_MAX_BYTES,
+        max_age=_DLQ_MAX_AGE_S,
+        allow_direct=False,
+    )
+
+
+async def ensure_jobs(js: JetStreamContext) -> None:
+    """Make the job queue and its consumers unless they are there."""
+    await ensure(js, jobs_stream())
+    for config in jobs_consumers():
+        try:
+            await js.consumer_info(JOBS_STREAM, config.durable_name or "")
+        except nats.js.errors.NotFoundError:
+            await js.add_consumer(JOBS_STREAM, config)
 
 
 async def ensure(js: JetStreamContext, config: StreamConfig) -> None:

@@ -23,6 +23,7 @@ from trimtab.cli import (
 )
 from trimtab.cli.evaluate import group as evaluate
 from trimtab.cli.index import group as index
+from trimtab.cli.jobs import group as jobs
 
 EPILOG = (
     "Exit codes: 0 done; 1 done in part, refused or unhealthy; 2 wrong command line; "
@@ -66,6 +67,8 @@ def build() -> typer.Typer:
     app.add_typer(mapper.mapper, name="mapper")
     app.add_typer(index.build(), name="index")
     app.add_typer(evaluate.build(), name="eval")
+    app.add_typer(jobs.build(), name="jobs")
+    app.add_typer(jobs.build_dead(), name="dlq")
     return app
 
 

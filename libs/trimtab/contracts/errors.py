@@ -15,6 +15,9 @@
     │   ├── UnknownDocument         404  no such passage, or it was deleted
     │   ├── UnknownTaxonomy         404  no such taxonomy
     │   ├── UnknownExplanation      404  nobody kept why this request was answered as it was
+    │   ├── UnknownJob              404  no job of this id and tenant, or its result has expired
+    │   ├── RawContent              422  free text where a detector's label is expected
+    │   ├── IdempotencyConflict     409  the key was used with another request
     │   ├── Unauthenticated         401  no API key, or one that opens nothing
     │   ├── OutOfScope              403  the key may not do this
     │   ├── ForeignTenant           403  the key is another tenant's than the request names
@@ -23,6 +26,7 @@
     │   ├── Overloaded              429  the worker's bounded in-flight is full
     │   ├── RateLimited             429  the caller's share of a minute is used up
     │   ├── DeadlineExceeded        408  the answer would come too late
+    │   ├── RequestInProgress       409  the same request is being answered just now
     │   ├── Draining                503  the worker is stopping
     │   └── NotReady                503  the worker has not loaded what it serves
     ├── DependencyError
@@ -290,6 +294,43 @@ class UnknownExplanation(CallerError):
         self.request_id, self.tenant = request_id, tenant
 
 
+class UnknownJob(CallerError):
+    """No job of this id is known for this tenant."""
+
+    code = ErrorCode.NOT_FOUND
+
+    def __init__(self, job: str) -> None:
+        super().__init__(
+            f"no job {job!r} of this tenant: it was never submitted, is another tenant's, or its result is older "
+            "than a day"
+        )
+        self.job = job
+
+
+class RawContent(CallerError):
+    """Free text where a detector's label is expected: what a detector read must not come along."""
+
+    def __init__(self, detector: str, rule: str, found: int, limit: int) -> None:
+        super().__init__(
+            f"the output looks like raw content, not like a label: {rule} ({found}, at most {limit}); send what "
+            "the detector said and not what it read, or call the detector `text`"
+        )
+        self.detector, self.rule, self.found, self.limit = detector, rule, found, limit
+
+
+class IdempotencyConflict(CallerError):
+    """The same idempotency key, or job id, came with another request."""
+
+    code = ErrorCode.CONFLICT
+
+    def __init__(self, what: str, known: str, given: str) -> None:
+        super().__init__(
+            f"{what} was used with another request (sha256 {known[:12]}, this one {given[:12]}); "
+            "use a new one for a new request"
+        )
+        self.what, self.known, self.given = what, known, given
+
+
 class ForeignReplySubject(CallerError):
     """A request asked for its reply outside ``_INBOX``: answering would lend our permissions."""
 
@@ -340,6 +381,17 @@ class DeadlineExceeded(BusyError):
             f"{stage}: {remaining_ms:.0f} ms left before the deadline, not enough to answer"
         )
         self.stage, self.remaining_ms = stage, remaining_ms
+
+
+class RequestInProgress(BusyError):
+    """The same request with the same idempotency key has not been answered yet."""
+
+    code = ErrorCode.CONFLICT
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a request with this idempotency key is being answered; send it again in a moment for its answer"
+        )
 
 
 class Draining(BusyError):

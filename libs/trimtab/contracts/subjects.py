@@ -9,6 +9,7 @@ worker gets it. Ids and tenants never stand in subjects: they would make metrics
 | ``trimtab.v1.map_output``, ``trimtab.v1.map_batch`` | work | producer -> gateway |
 | ``trimtab.v1.documents``, ``trimtab.v1.documents_delete``, ``trimtab.v1.documents_get`` | work | producer -> gateway |
 | ``trimtab.v1.feedback`` | work | producer -> gateway |
+| ``trimtab.v1.job`` | work | producer -> gateway |
 | ``trimtab.v1.encode.<component>`` | work | gateway -> encoder |
 | ``trimtab.v1.retrieve.<component>``, ``trimtab.v1.score.<component>`` | work | gateway -> retriever |
 | ``trimtab.v1.passages.<component>`` | work | gateway -> retriever |
@@ -17,6 +18,7 @@ worker gets it. Ids and tenants never stand in subjects: they would make metrics
 | ``trimtab.v1.map.<component>`` | work | gateway -> mapper |
 | ``trimtab.v1.health`` | broadcast | anybody -> every worker |
 | ``trimtab.op.v1.status`` | work | operator -> controller |
+| ``trimtab.op.v1.mappers`` | broadcast | operator -> every mapper |
 | ``trimtab.op.v1.command`` | work | operator -> controller |
 | ``trimtab.op.v1.probe_search``, ``trimtab.op.v1.probe_map`` | work | operator -> gateway |
 | ``trimtab.ctl.hint``, ``trimtab.ctl.heartbeat`` | broadcast | controller -> every worker |
@@ -28,6 +30,9 @@ worker gets it. Ids and tenants never stand in subjects: they would make metrics
 | ``trimtab.audit.entry`` | stream | controllers and direct commands -> auditors |
 | ``trimtab.doc.<collection>``, ``trimtab.doc.<collection>.<key>`` | stream | gateway -> retrievers |
 | ``trimtab.explain.<key>`` | stream | gateway -> operators |
+| ``trimtab.job.<kind>.<priority>.<key>`` | work queue | producer -> gateway |
+| ``trimtab.result.<key>`` | stream | gateway -> gateways |
+| ``trimtab.dead.letter.<key>``, ``trimtab.dead.request.<key>`` | stream | gateway -> operators |
 | ``$SRV.PING|INFO|STATS[.<name>[.<id>]]`` | broadcast | NATS tools -> every worker |
 """
 
@@ -40,8 +45,10 @@ DOCUMENTS = "trimtab.v1.documents"
 DOCUMENTS_DELETE = "trimtab.v1.documents_delete"
 DOCUMENTS_GET = "trimtab.v1.documents_get"
 FEEDBACK = "trimtab.v1.feedback"
+JOB = "trimtab.v1.job"
 HEALTH = "trimtab.v1.health"
 STATUS = "trimtab.op.v1.status"
+MAPPERS = "trimtab.op.v1.mappers"
 COMMAND = "trimtab.op.v1.command"
 PROBE_SEARCH = "trimtab.op.v1.probe_search"
 PROBE_MAP = "trimtab.op.v1.probe_map"
@@ -98,6 +105,26 @@ EXPLAIN_STREAM = "TRIMTAB_EXPLAIN"
 """Stream of explanations of searches: it forgets the oldest."""
 
 EXPLANATIONS = "trimtab.explain.*"
+
+JOBS_STREAM = "TRIMTAB_JOBS"
+"""Work queue of jobs: a message is gone once a gateway has made its result durable."""
+
+RESULTS_STREAM = "TRIMTAB_RESULTS"
+"""Stream of what became of jobs: the last word of each, for a day."""
+
+DLQ_STREAM = "TRIMTAB_DLQ"
+"""Stream of jobs that were given up: a letter for people, and the request for a replay, for a week."""
+
+IDEMPOTENCY_BUCKET = "trimtab_idempotency"
+"""KV bucket of answers by idempotency key."""
+
+JOBS = "trimtab.job.>"
+
+RESULTS = "trimtab.result.*"
+
+DEAD = "trimtab.dead.>"
+
+DEAD_LETTERS = "trimtab.dead.letter.*"
 
 
 def encode(component: str) -> str:
@@ -168,3 +195,38 @@ def documents_of(collection: str) -> str:
 def explanation(key: str) -> str:
     """Subject of one explanation; ``key`` is a hex digest of tenant and request id."""
     return f"trimtab.explain.{key}"
+
+
+def job(kind: str, priority: str, key: str) -> str:
+    """Subject of one job; ``key`` is a hex digest of tenant and job id."""
+    return f"trimtab.job.{kind}.{priority}.{key}"
+
+
+def job_of(key: str) -> str:
+    """Subject of the job of this key, whatever its kind and priority."""
+    return f"trimtab.job.*.*.{key}"
+
+
+def jobs_of_kind(kind: str) -> str:
+    """Subject of all jobs of one kind."""
+    return f"trimtab.job.{kind}.>"
+
+
+def jobs_of_priority(priority: str) -> str:
+    """Subject of all jobs of one priority."""
+    return f"trimtab.job.*.{priority}.*"
+
+
+def result(key: str) -> str:
+    """Subject of what became of one job; ``key`` as in :func:`job`."""
+    return f"trimtab.result.{key}"
+
+
+def dead_letter(key: str) -> str:
+    """Subject of one dead letter."""
+    return f"trimtab.dead.letter.{key}"
+
+
+def dead_request(key: str) -> str:
+    """Subject of the job that a dead letter is about."""
+    return f"trimtab.dead.request.{key}"
