@@ -1,12 +1,14 @@
 """Fusion of the dense and the lexical score."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.retriever.fusion import LegScores, best_first, blend, fuse, reciprocal_ranks
-from services.retriever.plan import FusionPlan
+from services.retriever.plan import FusionPlan, Leg
 
 COSINE = np.array([0.9, 0.5, 0.1], dtype=np.float32)
 BM25 = np.array([0.0, 8.0, 4.0], dtype=np.float32)
@@ -66,3 +68,34 @@ def test_no_candidates_fuse_to_nothing() -> None:
 
     assert blend(nothing, nothing, 0.4).size == 0
     assert best_first(nothing, 10).size == 0
+
+
+SPARSE = np.array([1.0, 0.0, 4.0], dtype=np.float32)
+ALL: tuple[Leg, ...] = ("dense", "words", "sparse")
+
+
+def _plan(method: Literal["blend", "rrf"]) -> FusionPlan:
+    return FusionPlan(method=method, lexical_weight=0.4, sparse_weight=0.8, rrf_k=10.0, depth=50)
+
+
+def test_a_third_leg_is_added_like_the_second() -> None:
+    scores = LegScores(COSINE, BM25, SPARSE)
+
+    blended = fuse(scores, _plan("blend"), ALL)
+    ranked = fuse(scores, _plan("rrf"), ALL)
+
+    assert blended.tolist() == pytest.approx([0.9 + 0.2, 0.5 + 0.4, 0.1 + 0.2 + 0.8])
+    expected = [1 / 11 + 1 / 12, 1 / 12 + 1 / 11, 1 / 13 + 1 / 12 + 1 / 11]
+    assert ranked.tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("method", ["blend", "rrf"])
+def test_a_leg_that_is_left_out_counts_nothing(method: Literal["blend", "rrf"]) -> None:
+    scores = LegScores(COSINE, BM25, SPARSE)
+
+    alone = fuse(scores, _plan(method), ("sparse",))
+    without = fuse(LegScores(COSINE, BM25), _plan(method), ALL)
+
+    assert best_first(alone, 2).tolist() == [2, 0]
+    assert alone[1] == 0.0
+    assert without.tolist() == fuse(scores, _plan(method), ("dense", "words")).tolist()
