@@ -2,16 +2,17 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 
 import msgspec
 
-from services.mapper.definitions.detectors import Detectors, load_detectors
-from services.mapper.definitions.taxonomy import Taxonomy, load_taxonomy
+from services.mapper.definitions.definitions import load_definitions
 from services.mapper.engines.guard import Terms
 from services.mapper.engines.opening import EngineUnusable
-from services.mapper.engines.served import Served
+from services.mapper.inquiry import Inquiry
 from services.mapper.mapper import Mapper
-from services.mapper.models import Models
+from services.mapper.mappers import Mappers
+from services.mapper.opener import Opener
 from services.mapper.recording import Recorder, bad_events
 from services.mapper.settings import MapperSettings
 from services.mapper.troubles import Troubles
@@ -32,36 +33,34 @@ THRESHOLD = "mapper.confidence_threshold"
 
 def build(deployment: DeploymentSettings, settings: MapperSettings) -> Worker:
     """Return the mapper's worker; connects to nothing."""
-    definitions: list[tuple[Taxonomy, Detectors]] = []
-    recorder = Recorder()
-    models: list[Models] = []
-    troubles: list[Troubles] = []
+    desks: list[Desk] = []
 
     async def load(worker: Worker) -> None:
-        taxonomy = await asyncio.to_thread(load_taxonomy, settings.taxonomy)
-        detectors = await asyncio.to_thread(load_detectors, settings.detectors, taxonomy)
-        definitions.append((taxonomy, detectors))
-        recorder.publish()
-        models.append(Models(worker, settings, taxonomy))
-        troubles.append(Troubles(worker))
+        own = await asyncio.to_thread(
+            load_definitions, settings.taxonomy, settings.detectors, settings.frameworks
+        )
+        desk = Desk(Opener(worker, settings, own), Recorder(), Troubles(worker), Inquiry(worker))
+        desks.append(desk)
+        desk.recorder.publish()
+        await desk.inquiry.listen()
         for reference in settings.components:
-            served, problem = await models[0].open(reference)
-            troubles[0].found(reference, problem)
-            mapper = _mapper(worker, settings, (taxonomy, detectors, served))
-            _serve(worker, settings, reference, mapper, recorder, troubles[0])
+            mappers, problem = await desk.opener.open(reference)
+            desk.troubles.found(reference, problem)
+            _serve(desk, reference, mappers or desk.opener.by_rules())
+            if problem:
+                desk.inquiry.refused[reference] = problem
 
-    async def load_release(worker: Worker, reference: str) -> None:
-        """Load a release's adapter beside the others; one that cannot be trusted is refused whole."""
-        taxonomy, detectors = definitions[0]
-        served, problem = await models[0].open(reference)
-        if served is None or problem:
+    async def load_release(_worker: Worker, reference: str) -> None:
+        """Load a release's component beside the others; one that cannot be trusted is refused whole."""
+        mappers, problem = await desks[0].opener.open(reference)
+        if mappers is None or problem:
+            desks[0].inquiry.refused[reference] = problem
             raise EngineUnusable(reference, problem)
-        mapper = _mapper(worker, settings, (taxonomy, detectors, served))
-        _serve(worker, settings, reference, mapper, recorder, troubles[0])
+        _serve(desks[0], reference, mappers)
 
     async def unload(_worker: Worker) -> None:
-        for each in models:
-            await each.close()
+        for desk in desks:
+            await desk.opener.close()
 
     return Worker(
         "mapper",
@@ -75,58 +74,56 @@ def build(deployment: DeploymentSettings, settings: MapperSettings) -> Worker:
     )
 
 
-def _mapper(
-    worker: Worker, settings: MapperSettings, parts: tuple[Taxonomy, Detectors, Served | None]
-) -> Mapper:
-    taxonomy, detectors, served = parts
-    return Mapper(
-        taxonomy, detectors, None, settings.confidence_threshold, worker.log, served=served
-    )
+@dataclass(frozen=True)
+class Desk:
+    """What every handler of one worker needs."""
+
+    opener: Opener
+    """Opens components, and whose endpoints these are."""
+    recorder: Recorder
+    """The runbooks' metrics."""
+    troubles: Troubles
+    """Why the worker is degraded."""
+    inquiry: Inquiry
+    """What operators are told."""
 
 
-def _serve(
-    worker: Worker,
-    settings: MapperSettings,
-    reference: str,
-    mapper: Mapper,
-    recorder: Recorder,
-    troubles: Troubles,
-) -> None:
-    if mapper.served is not None:
-        worker.loaded(reference, mapper.served.content_hash)
-    worker.identity.facts.update(mapper.versions())
+def _serve(desk: Desk, reference: str, mappers: Mappers) -> None:
+    worker = desk.opener.worker
+    if mappers.content_hash:
+        worker.loaded(reference, mappers.content_hash)
+    desk.inquiry.serves(reference, mappers)
+    for mapper in mappers.by_taxonomy.values():
+        worker.identity.facts.update(mapper.versions())
     worker.serve(
         Endpoint(
             _ENDPOINT,
             subjects.mapping(reference),
             MapRequest,
-            _handler(worker, settings, reference, mapper, recorder, troubles),
+            _handler(desk, reference, mappers),
             reference,
         )
     )
 
 
-def _handler(
-    worker: Worker,
-    settings: MapperSettings,
-    reference: str,
-    mapper: Mapper,
-    recorder: Recorder,
-    troubles: Troubles,
-) -> Handler:
+def _handler(desk: Desk, reference: str, mappers: Mappers) -> Handler:
+    worker, settings, recorder = desk.opener.worker, desk.opener.settings, desk.recorder
+
     async def answer(request: MapRequest, context: RequestContext) -> MapReply:
         started = time.perf_counter()
         try:
+            mapper = mappers.of(request.taxonomy)
             terms = _terms(worker, settings, mapper, context)
             mapped = await mapper.answer(_obeying(worker, request, context), terms)
         except Exception as error:
             recorder.refused(ours=not isinstance(error, CallerError))
             raise
         recorder.mapped(reference, mapped, time.perf_counter() - started)
+        desk.inquiry.mapped(request, mapped)
         for event in bad_events(mapped):
             worker.sampler.bad(_ENDPOINT, reference, context, event)
         if mapper.served is not None:
-            troubles.seen(mapper.served, mapped)
+            desk.troubles.seen(mapper.served, mapped)
         return mapped.reply
 
     return answer

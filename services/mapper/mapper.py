@@ -3,7 +3,7 @@
 Works without a model: then the rules answer, and :attr:`Mapper.problem` says why.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +55,8 @@ class Mapped:
     """Model answers that did not."""
     confidences: tuple[float, ...]
     """Calibrated confidence of each valid model answer."""
+    tellable: bool = False
+    """Whether operators may be told the output itself, when nobody knew it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +165,13 @@ class Mapper:
             fallback_reason=decision.reason,
             mode=request.mode,
             versions=self.versions(detector),
-            controls=self._controls(decision.labels),
+            controls=self._controls(decision.labels, request.frameworks),
         )
 
-    def _controls(self, labels: Sequence[str]) -> dict[str, list[str]]:
-        return {} if self.frameworks is None else self.frameworks.controls_of(labels)
+    def _controls(
+        self, labels: Sequence[str], wanted: Collection[str] | None
+    ) -> dict[str, list[str]]:
+        return {} if self.frameworks is None else self.frameworks.controls_of(labels, wanted)
 
     def versions(self, detector: Detector | None = None) -> dict[str, str]:
         """Return name, version and content of everything that decides."""

@@ -34,6 +34,14 @@ from trimtab.contracts.feedback import (
 from trimtab.contracts.inspect import InspectReply, InspectRequest, NormFacts, StoredSample
 from trimtab.contracts.keys import ApiKey, Keyring, KeyringChanged, Scope
 from trimtab.contracts.mapping import FallbackReason, MappingMode, MapReply, MapRequest
+from trimtab.contracts.mappers import (
+    ControlCount,
+    LabelCount,
+    MappersRequest,
+    MapperState,
+    ServedTaxonomy,
+    Unmapped,
+)
 from trimtab.contracts.pipeline import (
     MapAnswer,
     MapBatchAnswer,
@@ -518,6 +526,38 @@ def _status(worker: WorkerStatus) -> list[msgspec.Struct]:
     return [release, guardrail, rollout, alert, reply]
 
 
+def _mappers() -> list[msgspec.Struct]:
+    served = ServedTaxonomy(
+        component="safety-rules@2",
+        component_hash="0f" * 32,
+        taxonomy="ai-safety",
+        versions={"taxonomy": "ai-safety@1+1d91bd7cea1e", "adapter": "safety-head@1+3a118dd2cf0b"},
+    )
+    label = LabelCount(taxonomy="ai-safety", label="HARM.SPEECH.Hate", answers=7)
+    control = ControlCount(taxonomy="ai-safety", framework="SOC2", control="CC7.2", answers=7)
+    unmapped = Unmapped(
+        detector="llama-guard",
+        digest="00d1a5e5c0ffee00",
+        length=3,
+        reason="low_confidence",
+        count=2,
+        output="S15",
+    )
+    state = MapperState(
+        instance="mapper-1",
+        revision=3,
+        served=[served],
+        refused={"safety-rules@3": "llama-guard.yaml: labels.S1: X.Y is no label of ai-safety"},
+        counted_from=1790000000.0,
+        answers=9,
+        beyond=0,
+        labels=[label],
+        controls=[control],
+        unmapped=[unmapped],
+    )
+    return [MappersRequest(since_s=3600.0, unmapped=20), served, label, control, unmapped, state]
+
+
 def _keys() -> list[msgspec.Struct]:
     key = ApiKey(
         id="0123456789ab",
@@ -557,6 +597,7 @@ def examples() -> dict[str, msgspec.Struct]:
         _documents,
         _samples,
         _keys,
+        _mappers,
         job_examples,
         _state,
     )

@@ -41,6 +41,9 @@ class FallbackReason(StrEnum):
     UNKNOWN_DETECTOR = "unknown_detector"
 
 
+Framework = Annotated[str, Meta(min_length=1, max_length=40)]
+"""Name of a framework of controls: ``SOC2``."""
+
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])")
 _SEPARATORS = re.compile(r"[_/\-.:{}]+")
 
@@ -81,6 +84,8 @@ class MapRequest(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Why there are no vectors, when the encoder was not to be had."""
     threshold: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
     """Confidence below which the rules decide; None takes the worker's setting."""
+    frameworks: Annotated[list[Framework], Meta(max_length=16)] | None = None
+    """Frameworks whose controls are wanted; None: every one that the taxonomy is mapped to."""
 
 
 class MapReply(Message, frozen=True, kw_only=True):

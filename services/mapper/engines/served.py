@@ -38,4 +38,7 @@ def head(
     """Return a component of engine 1 as it is served."""
     check = AnswerCheck.of(taxonomy.labels)
     guard = Guard(HeadEngine(component.adapter), check, circuit or Circuit(), log)
-    return Served(component.reference, component.content_hash, component.card.dimension, guard)
+    also = {"calibration": component.calibration} if component.calibration else {}
+    return Served(
+        component.reference, component.content_hash, component.card.dimension, guard, also
+    )

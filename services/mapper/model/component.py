@@ -119,6 +119,8 @@ class Component:
     """What it expects."""
     adapter: Adapter
     """Its numbers."""
+    calibration: str = ""
+    """Kind and content of its calibration: ``isotonic+bf09ccfd1ea6``; empty when it was not read from files."""
 
     def foreign_to(self, taxonomy: Taxonomy) -> str:
         """Return why it cannot answer in a taxonomy; empty when it can."""
@@ -148,7 +150,8 @@ def load_component(folder: Path) -> Component:
     except ValueError as error:
         raise ArtifactCorrupt(manifest.reference, CALIBRATION, str(error)) from None
     adapter = unpack(tensors, tuple(card.labels), dict(card.weights), calibration)
-    return Component(manifest.reference, manifest.hash, card, adapter)
+    known = f"{told.kind.value}+{manifest.files[CALIBRATION].sha256[:12]}"
+    return Component(manifest.reference, manifest.hash, card, adapter, known)
 
 
 def load_report(folder: Path) -> tuple[CalibrationCard, HeldOut]:

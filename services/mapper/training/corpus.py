@@ -92,7 +92,9 @@ def assemble(taxonomy: Taxonomy, examples: Sequence[Example], vectors: Array) ->
     ]
     _, groups = np.unique([example.group for example in examples], return_inverse=True)
     said_by = tuple(example.detector for example in examples)
-    return Corpus(labels, parts[0], groups.astype(np.int64), *parts[1:], detectors=said_by)
+    shown, descriptions, aliases, sentenced = parts
+    groups = groups.astype(np.int64)
+    return Corpus(labels, shown, groups, descriptions, aliases, sentenced, said_by)
 
 
 def _parts(taxonomy: Taxonomy, examples: Sequence[Example]) -> list[list[tuple[str, str]]]:

@@ -134,6 +134,7 @@ def test_every_answer_carries_the_versions_of_all_that_decides() -> None:
         "detectors": f"detectors+{detectors().hash}",
         "detector": detectors().by_name["openai-moderation"].reference,
         "adapter": f"safety-head@1+{component().content_hash[:12]}",
+        "calibration": component().calibration,
         "rules": f"rules@2+{taxonomy().hash}.{detectors().hash}",
     }
 
