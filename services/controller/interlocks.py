@@ -23,18 +23,26 @@ from trimtab.contracts.orders import (
 )
 from trimtab.contracts.samples import WorkerStatus
 from trimtab.control.effective import Controls, banned_releases
-from trimtab.control.gates import refusal, shortfall
+from trimtab.control.gates import Limit, changes_mapper, refusal, shortfall
 from trimtab.control.tunables import QUERY_MODEL
+
+MAX_AGE_S = 30 * 86_400.0
+"""Age at which a report no longer counts where no policy says another."""
 
 
 class Interlocks:
     """Findings on one order, from the fleet's own words and what was measured of the release."""
 
     def __init__(
-        self, workers: Sequence[WorkerStatus], policies: Mapping[str, Policy], now: float
+        self,
+        workers: Sequence[WorkerStatus],
+        policies: Mapping[str, Policy],
+        now: float,
+        quality: Sequence[Limit] = (),
     ) -> None:
         self._workers = [worker for worker in workers if not worker.silent]
         self._policies = policies
+        self._quality = quality
         self._now = now
 
     def __call__(self, before: Controls, after: ControlState, order: Order) -> list[Finding]:
@@ -58,7 +66,7 @@ class Interlocks:
             self._not_banned(before, release),
             self._same_space(before, release),
             *self._query_model(release),
-            *self._gates(after, release, _policy_of(before, canary)),
+            *self._gates(before.release, after, release, _policy_of(before, canary)),
             self._target(before),
         ]
 
@@ -150,18 +158,28 @@ class Interlocks:
                     told = "/".join(sorted(map(str, made)))
                     yield f"collection {name} holds {size} numbers a vector, the encoder makes {told}"
 
-    def _gates(self, after: ControlState, release: Release, policy: str) -> Iterator[Finding]:
-        """What the policy demands was measured of exactly this release and passed; nothing measured failed."""
+    def _gates(
+        self, stable: Release, after: ControlState, release: Release, policy: str
+    ) -> Iterator[Finding]:
+        """What is demanded was measured of exactly this release and passed; nothing measured failed.
+
+        The policy demands by name; a release that changes the mapper owes its quality under any policy and none.
+        """
         demands = self._policies.get(policy)
-        demanded = demands.gates if demands else []
+        demanded = set(demands.gates if demands else [])
+        if changes_mapper(release, stable):
+            demanded.add(Gate.QUALITY)
+        max_age_s = demands.gates_max_age_s if demands else MAX_AGE_S
         reports = after.gates.get(release.name, {})
         for gate in Gate:
             report = reports.get(gate.value)
-            if demands is not None and gate in demanded:
-                max_age_s = demands.gates_max_age_s
-                why = refusal(report, gate, release, now=self._now, max_age_s=max_age_s)
+            further = self._quality if gate is Gate.QUALITY else ()
+            if gate in demanded:
+                why = refusal(
+                    report, gate, release, now=self._now, max_age_s=max_age_s, further=further
+                )
             elif report is not None:
-                why = shortfall(report)
+                why = shortfall(report, further)
             else:
                 continue
             detail = why or f"passed on {report.cases if report else 0} cases"

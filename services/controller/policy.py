@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from trimtab.contracts.errors import InvalidCommand
 from trimtab.contracts.gates import Gate
+from trimtab.control.quality import QUALITY_FILE
 
 WATCHED_FILES = ("rollback_triggers.yaml", "alerts.yaml")
 """The files of the folder that are not ramp policies: what the watchtower watches, always."""
@@ -165,7 +166,7 @@ def load_policies(folder: Path) -> dict[str, Policy]:
     """
     policies: dict[str, Policy] = {}
     for path in sorted(folder.glob("*.yaml")):
-        if path.name in WATCHED_FILES:
+        if path.name in (*WATCHED_FILES, QUALITY_FILE):
             continue
         policy = parse_policy(path.read_bytes(), path.name)
         if policy.name in policies:

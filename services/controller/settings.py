@@ -6,6 +6,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from services.controller.triggers import Profile
+from trimtab.control.quality import QUALITY_FILE, Environment
 from trimtab.worker.settings import WorkerSettings
 
 _SHIPPED = Path(__file__).parent / "releases" / "base.json"
@@ -20,6 +21,10 @@ class ControllerSettings(WorkerSettings):
     """Release manifest written as the first control state; ignored once there is one."""
     policies: Path = Path(__file__).parents[2] / "deploy" / "policies"
     """Folder of ramp policies, ``rollback_triggers.yaml`` and ``alerts.yaml``."""
+    quality: Path = Path(__file__).parents[2] / "deploy" / "policies" / QUALITY_FILE
+    """Thresholds that a changed mapper must keep on its golden cases, per environment."""
+    environment: Environment = Environment.PROD
+    """Which row of these thresholds holds here: ``dev``, ``staging`` or ``prod``."""
     profile: Profile = "cpu"
     """What models run on: ``cpu`` or ``gpu``; alerts on latency differ."""
     window_s: int = Field(default=60, ge=5, le=3600)

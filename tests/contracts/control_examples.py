@@ -29,6 +29,7 @@ from trimtab.contracts.gates import (
     ProbeMap,
     ProbeSearch,
 )
+from trimtab.contracts.mapping import MappingMode, MapReply
 from trimtab.contracts.orders import (
     AbortCommand,
     CreateReleaseCommand,
@@ -130,7 +131,18 @@ def _gates() -> list[msgspec.Struct]:
             results=["b", "a"],
         ),
         ProbeMap(**named, call=call),
-        ProbedMap(labels=["HARM.Toxicity"]),
+        ProbedMap(
+            labels=["HARM.SPEECH.Toxicity"],
+            answer=MapReply(
+                taxonomy=["HARM.SPEECH.Toxicity"],
+                scores={"HARM.SPEECH.Toxicity": 1.0},
+                confidence=1.0,
+                decided_by="rules",
+                fallback_reason=None,
+                mode=MappingMode.HYBRID,
+                versions={"taxonomy": "ai-safety@1+3f2a9c1b22d0"},
+            ),
+        ),
         Evaluation(
             at=1790000000.0,
             release="base",

@@ -17,8 +17,15 @@ from trimtab.contracts import subjects
 from trimtab.contracts.component import Release
 from trimtab.contracts.control import Applied, ApplyStatus, Canary
 from trimtab.contracts.errors import ErrorCode, TrimtabError
+from trimtab.contracts.gates import Gate, GateReport
 from trimtab.contracts.message import decode
-from trimtab.contracts.orders import Command, CreateReleaseCommand, Order, Outcome
+from trimtab.contracts.orders import (
+    Command,
+    CreateReleaseCommand,
+    Order,
+    Outcome,
+    RecordGateCommand,
+)
 from trimtab.contracts.samples import Sample
 from trimtab.control.effective import Controls
 from trimtab.control.store import ControlStore
@@ -91,11 +98,37 @@ def release(name: str, **components: str | None) -> Release:
 
 
 async def offer(client: Client, new: Release, *components: str) -> None:
-    """Create a release and wait until the controller knows of workers that have loaded ``components``."""
+    """Create a release and wait until the controller knows of workers that have loaded ``components``.
+
+    Its quality counts as measured: a drill is of what serves, not of how good it is.
+    """
     await steer(client, CreateReleaseCommand(release=new))
+    await steer(client, RecordGateCommand(report=good_quality(new)))
     async with asyncio.timeout(60):
         while not set(components) <= await _loaded(client):
             await asyncio.sleep(0.1)
+
+
+def good_quality(new: Release) -> GateReport:
+    """Return a report of golden cases that any environment accepts of a mapper."""
+    return GateReport(
+        gate=Gate.QUALITY,
+        release=new.name,
+        release_hash=new.hash,
+        cases=720,
+        cases_hash="ab" * 32,
+        figures={
+            "failed_checks": 0.0,
+            "schema_valid": 1.0,
+            "f1": 1.0,
+            "f1_held_out": 1.0,
+            "p95_ms": 10.0,
+            "fallback": 0.0,
+            "golden_cases": 100.0,
+            "taxonomy_coverage": 1.0,
+        },
+        at=time.time(),
+    )
 
 
 async def _loaded(client: Client) -> set[str]:

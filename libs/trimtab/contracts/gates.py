@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from trimtab.contracts.mapping import MapReply
 from trimtab.contracts.message import Message
 from trimtab.contracts.pipeline import MapCall
 from trimtab.contracts.retrieve import CollectionName
@@ -14,11 +15,12 @@ ReleaseHash = Annotated[str, Meta(pattern=r"^[0-9a-f]{12}\Z")]
 
 
 class Gate(StrEnum):
-    """What a ramp policy may demand a report of."""
+    """What a ramp policy may demand a report of; ``quality`` is demanded of every release that changes the mapper."""
 
     NORMS = "norms"
     INDEX = "index"
     GOLDEN = "golden"
+    QUALITY = "quality"
 
 
 class GateReport(Message, frozen=True, kw_only=True):
@@ -86,3 +88,5 @@ class ProbedMap(Message, frozen=True, kw_only=True):
 
     labels: list[str]
     """Best first."""
+    answer: MapReply | None = None
+    """The whole answer; None from a gateway of an earlier version."""

@@ -1,5 +1,6 @@
 """Whether what was measured of a release is enough: each gate's figures and their limits, in one table. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trimtab.contracts.component import Release
@@ -38,6 +39,8 @@ LIMITS: dict[Gate, tuple[Limit, ...]] = {
         Limit("contain_at_50_loss", most=0.01),
     ),
     Gate.GOLDEN: (Limit("search_loss", most=0.01), Limit("map_loss", most=0.01)),
+    # By the thresholds that the measurement was judged with; the controller adds its own environment's.
+    Gate.QUALITY: (Limit("failed_checks", most=0),),
 }
 """Gate -> limits. ``*_loss`` are shares lost: against every list visited, or against the stable release."""
 
@@ -45,35 +48,57 @@ _EITHER = frozenset({Gate.GOLDEN})
 """Gates whose report holds at least one of its figures, as its cases had it; the others hold all."""
 
 
-def shortfall(report: GateReport) -> str:
-    """Return why a report does not pass its gate; empty when it does."""
+def changes_mapper(release: Release, stable: Release) -> bool:
+    """Tell whether a release maps otherwise than the stable one: another component, or another mapper setting."""
+    return release.map != stable.map or _mapper_settings(release) != _mapper_settings(stable)
+
+
+def _mapper_settings(release: Release) -> dict[str, object]:
+    return {name: v for name, v in release.settings.items() if name.startswith("mapper.")}
+
+
+def shortfall(report: GateReport, further: Sequence[Limit] = ()) -> str:
+    """Return why a report does not pass its gate; empty when it does.
+
+    ``further`` are limits of one deployment, such as those of its environment, that it must keep as well.
+    """
+    limits = (*LIMITS[report.gate], *further)
     if report.cases < MIN_CASES:
         return f"{report.cases} cases, at least {MIN_CASES} wanted"
-    missing = [limit.figure for limit in LIMITS[report.gate] if limit.figure not in report.figures]
-    allowed = len(LIMITS[report.gate]) - 1 if report.gate in _EITHER else 0
+    missing = [limit.figure for limit in limits if limit.figure not in report.figures]
+    allowed = len(limits) - 1 if report.gate in _EITHER else 0
     if len(missing) > allowed:
         return f"no {' nor '.join(missing)} in the report"
     found = (
         limit.broken_by(report.figures[limit.figure])
-        for limit in LIMITS[report.gate]
+        for limit in limits
         if limit.figure in report.figures
     )
     return "; ".join(broken for broken in found if broken)
 
 
 def refusal(
-    report: GateReport | None, gate: Gate, release: Release, *, now: float, max_age_s: float
+    report: GateReport | None,
+    gate: Gate,
+    release: Release,
+    *,
+    now: float,
+    max_age_s: float,
+    further: Sequence[Limit] = (),
 ) -> str:
     """Return why a release does not pass a gate that is demanded of it; empty when it does."""
+    remedy = _remedy(gate, release)
     if report is None:
-        return f"nothing was measured of {release.name} ({release.hash}); {_remedy(release)}"
+        return f"nothing was measured of {release.name} ({release.hash}); {remedy}"
     if report.release_hash != release.hash:
-        return f"measured of {report.release_hash}, it is {release.hash}; {_remedy(release)}"
+        return f"measured of {report.release_hash}, it is {release.hash}; {remedy}"
     age_s = now - report.at
     if age_s > max_age_s:
-        return f"measured {age_s / 86_400:.1f} days ago, {max_age_s / 86_400:g} allowed; {_remedy(release)}"
-    return shortfall(report)
+        return f"measured {age_s / 86_400:.1f} days ago, {max_age_s / 86_400:g} allowed; {remedy}"
+    return shortfall(report, further)
 
 
-def _remedy(release: Release) -> str:
+def _remedy(gate: Gate, release: Release) -> str:
+    if gate is Gate.QUALITY:
+        return f"`trimtab mapper quality validate {release.name}` measures it"
     return f"`trimtab release gate {release.name} --cases FILE` measures it"

@@ -123,7 +123,7 @@ def mapped(
 def gates_of(cases: Cases) -> list[Gate]:
     """Return the gates that these cases can measure."""
     if cases.searches:
-        return list(Gate)
+        return [Gate.NORMS, Gate.INDEX, Gate.GOLDEN]
     return [Gate.GOLDEN] if cases.maps else []
 
 

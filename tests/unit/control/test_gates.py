@@ -10,7 +10,14 @@ from trimtab.contracts.errors import InvalidCommand, UnknownRelease
 from trimtab.contracts.gates import Gate, GateReport
 from trimtab.contracts.orders import RecordGateCommand
 from trimtab.control.commands import By, change_state
-from trimtab.control.gates import LIMITS, MIN_CASES, refusal, shortfall
+from trimtab.control.gates import (
+    LIMITS,
+    MIN_CASES,
+    Limit,
+    changes_mapper,
+    refusal,
+    shortfall,
+)
 
 NEXT = release("next")
 NOW, MONTH_S = 1_790_000_000.0, 30 * 86_400.0
@@ -18,6 +25,7 @@ GOOD = {
     Gate.NORMS: {"norm_error": 1e-6},
     Gate.INDEX: {"overlap_at_10": 0.97, "recall_at_5_loss": 0.002, "contain_at_50_loss": 0.0},
     Gate.GOLDEN: {"search_loss": 0.0, "map_loss": -0.02},
+    Gate.QUALITY: {"failed_checks": 0.0, "f1": 0.97, "p95_ms": 12.0},
 }
 
 
@@ -49,6 +57,7 @@ def test_good_figures_of_this_release_pass(gate: Gate) -> None:
         (Gate.INDEX, "contain_at_50_loss", 0.011),
         (Gate.GOLDEN, "search_loss", 0.011),
         (Gate.GOLDEN, "map_loss", 0.5),
+        (Gate.QUALITY, "failed_checks", 1.0),
     ],
 )
 def test_one_figure_beyond_its_limit_fails_and_is_named(
@@ -68,6 +77,32 @@ def test_overlap_alone_does_not_pass_an_index() -> None:
 def test_golden_cases_may_be_of_one_kind_but_not_of_none() -> None:
     assert shortfall(report(Gate.GOLDEN, figures={"map_loss": 0.0})) == ""
     assert shortfall(report(Gate.GOLDEN, figures={})) != ""
+
+
+def test_further_limits_of_a_deployment_hold_beside_the_gates_own() -> None:
+    measured = report(Gate.QUALITY)
+
+    assert shortfall(measured, [Limit("f1", least=0.9), Limit("p95_ms", most=250)]) == ""
+    assert "f1 is 0.97, at least 0.98 wanted" in shortfall(measured, [Limit("f1", least=0.98)])
+    assert "no fallback in the report" in shortfall(measured, [Limit("fallback", most=0.1)])
+
+
+def test_a_mapper_is_changed_by_its_component_or_by_its_settings_and_by_nothing_else() -> None:
+    base = msgspec.structs.replace(NEXT, name="base", settings={"mapper.confidence_threshold": 0.6})
+    changed = msgspec.structs.replace
+
+    assert changes_mapper(changed(base, map="safety-head@2"), base)
+    assert changes_mapper(changed(base, settings={}), base)
+    assert changes_mapper(changed(base, settings={"mapper.confidence_threshold": 0.5}), base)
+    assert not changes_mapper(
+        changed(base, rerank=None, settings={**base.settings, "retriever.nprobe": 4}), base
+    )
+
+
+def test_what_is_wanting_of_a_quality_report_names_the_command_that_measures_it() -> None:
+    why = refusal(None, Gate.QUALITY, NEXT, now=NOW, max_age_s=MONTH_S)
+
+    assert "trimtab mapper quality validate next" in why
 
 
 def test_too_few_cases_prove_nothing() -> None:

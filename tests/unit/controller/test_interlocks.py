@@ -23,7 +23,7 @@ from trimtab.contracts.orders import (
 )
 from trimtab.contracts.samples import Readiness, WorkerStatus
 from trimtab.control.commands import By, change_state
-from trimtab.control.gates import MIN_CASES
+from trimtab.control.gates import MIN_CASES, Limit
 
 NOW = 1_790_000_000.0
 SPACE = "single_vector.minilm.384.v1"
@@ -40,6 +40,9 @@ POLICY = Policy(
     gates_max_age="7d",
 )
 
+
+QUALITY = (Limit("f1", least=0.9), Limit("p95_ms", most=250))
+"""What this deployment's environment wants of a changed mapper."""
 
 Facts = dict[str, float | int | str]
 
@@ -131,7 +134,7 @@ def findings(
     command = command or StartCanaryCommand(release="next", policy="careful")
     after = change_state(before, command, By("ana", "why", NOW))
     order = Order(operation="operation", command=command, actor="ana")
-    judge = Interlocks(workers, {"careful": POLICY}, NOW)
+    judge = Interlocks(workers, {"careful": POLICY}, NOW, QUALITY)
     return {found.interlock: found for found in judge(controls(before, *kills), after, order)}
 
 
@@ -246,6 +249,84 @@ def test_by_hand_nothing_need_be_measured_but_what_was_measured_must_have_passed
 
     assert refusals(fleet(), state("base", "next"), by_hand) == {}
     assert list(refusals(fleet(), measured(norm_error=1.0), by_hand)) == ["gate:norms"]
+
+
+def remapped(quality: dict[str, float] | None = None, *, content: str = "") -> ControlState:
+    """``next`` maps with another adapter than ``base``; all its other gates passed."""
+    before = state("base", "next")
+    new = msgspec.structs.replace(before.releases["next"], map="safety-head@2")
+    made = reports(content=new.hash)
+    if quality is not None:
+        made["quality"] = GateReport(
+            gate=Gate.QUALITY,
+            release="next",
+            release_hash=content or new.hash,
+            cases=MIN_CASES,
+            cases_hash="cd" * 32,
+            figures={**GOOD[Gate.QUALITY], **quality},
+            at=NOW,
+        )
+    releases = {**before.releases, "next": new}
+    return msgspec.structs.replace(before, releases=releases, gates={"next": made})
+
+
+def mappers() -> list[WorkerStatus]:
+    return [*fleet(), worker("mapper", "safety-head@1", "safety-head@2")]
+
+
+BY_POLICY = StartCanaryCommand(release="next", policy="careful")
+BY_HAND = StartCanaryCommand(release="next", weight_bp=500)
+
+
+@pytest.mark.parametrize("start", [BY_POLICY, BY_HAND], ids=["by a policy", "by hand"])
+def test_a_release_that_changes_the_mapper_takes_no_request_before_its_quality_was_measured(
+    start: StartCanaryCommand,
+) -> None:
+    refused = refusals(mappers(), remapped(), start)
+
+    assert list(refused) == ["gate:quality"]
+    assert "trimtab mapper quality validate next" in refused["gate:quality"]
+    assert refusals(mappers(), remapped({}), start) == {}
+
+
+@pytest.mark.parametrize(
+    ("figures", "content", "says"),
+    [
+        ({"failed_checks": 1.0}, "", "failed_checks is 1"),
+        ({"f1": 0.85}, "", "f1 is 0.85, at least 0.9 wanted"),
+        ({"p95_ms": 300.0}, "", "p95_ms is 300, at most 250 allowed"),
+        ({}, "0" * 12, "measured of 000000000000"),
+    ],
+    ids=["failed where it was measured", "too wrong here", "too slow here", "of other content"],
+)
+def test_a_quality_report_must_be_of_this_content_and_keep_this_environments_limits(
+    figures: dict[str, float], content: str, says: str
+) -> None:
+    refused = refusals(mappers(), remapped(figures, content=content), BY_HAND)
+
+    assert says in refused["gate:quality"]
+
+
+@pytest.mark.parametrize("command", [SetWeightCommand(weight_bp=5000), PromoteCommand()])
+def test_a_changed_mapper_that_was_forced_to_start_owes_its_quality_at_every_further_step(
+    command: Command,
+) -> None:
+    ramping = change_state(remapped(), BY_HAND, By("ana", "forced", NOW))
+
+    assert list(refusals(mappers(), ramping, command)) == ["gate:quality"]
+
+
+def test_a_mapper_setting_of_the_release_counts_as_a_change_and_a_rollback_owes_nothing() -> None:
+    before = state("base", "next")
+    new = msgspec.structs.replace(
+        before.releases["next"], settings={"mapper.confidence_threshold": 0.3}
+    )
+    changed = msgspec.structs.replace(
+        before, releases={**before.releases, "next": new}, previous="next"
+    )
+
+    assert "gate:quality" in refusals(mappers(), changed, BY_HAND)
+    assert refusals(mappers(), changed, RollBackCommand()) == {}
 
 
 def test_taking_the_weight_into_ones_own_hand_does_not_shed_the_gates() -> None:

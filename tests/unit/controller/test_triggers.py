@@ -6,7 +6,7 @@ from typing import cast, get_args
 import msgspec
 import pytest
 
-from services.controller.policy import WATCHED_FILES, load_policies, parse_policy, seconds
+from services.controller.policy import load_policies, seconds
 from services.controller.readings import METRICS, Heard, Reading
 from services.controller.triggers import (
     FORGETS_S,
@@ -80,12 +80,7 @@ def test_the_shipped_files_parse_and_name_what_is_measured() -> None:
 
 
 def test_the_shipped_policies_parse_and_ramp_as_the_runbook_says() -> None:
-    folder = {
-        path.name: parse_policy(path.read_bytes(), path.name)
-        for path in POLICIES.glob("*.yaml")
-        if path.name not in WATCHED_FILES
-    }
-    retriever = folder["retriever-v0.yaml"]
+    retriever = load_policies(POLICIES)["retriever-v0"]
 
     assert [step.weight for step in retriever.steps] == [5, 25, 50, 100]
     assert retriever.steps[0].hold_s == 7200
