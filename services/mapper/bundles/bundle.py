@@ -125,10 +125,11 @@ def write_bundle(folder: Path, reference: str, sources: list[Sources]) -> tuple[
     choices: dict[str, AdapterChoice] = {}
     parts = []
     for source in sources:
-        part = _copied(folder, source)
+        part = Part(_checked(folder, source), source.choice)
         name = part.definitions.taxonomy.name
         if name in choices:
             raise ArtifactCorrupt(reference, name, "stands in it twice; leave one of them out")
+        _copy(folder / name, source, part.definitions)
         choices[name] = source.choice
         parts.append(part)
     card = msgspec.json.encode(BundleCard(taxonomies=choices), order="deterministic")
@@ -143,17 +144,19 @@ def write_bundle(folder: Path, reference: str, sources: list[Sources]) -> tuple[
     return load_bundle(folder), manifest
 
 
-def _copied(folder: Path, source: Sources) -> Part:
+def _checked(folder: Path, source: Sources) -> Definitions:
     declared = source.detectors or folder / "none"
-    found = load_definitions(source.taxonomy, declared, source.frameworks)
-    own = folder / found.taxonomy.name
+    return load_definitions(source.taxonomy, declared, source.frameworks)
+
+
+def _copy(own: Path, source: Sources, found: Definitions) -> None:
     (own / DETECTORS).mkdir(parents=True)
     shutil.copyfile(source.taxonomy, own / TAXONOMY)
-    for detector in found.detectors.by_name:
-        shutil.copyfile(declared / f"{detector}.yaml", own / DETECTORS / f"{detector}.yaml")
+    if source.detectors is not None:
+        for name in found.detectors.by_name:
+            shutil.copyfile(source.detectors / f"{name}.yaml", own / DETECTORS / f"{name}.yaml")
     if source.frameworks is not None:
         shutil.copyfile(source.frameworks, own / FRAMEWORKS)
-    return Part(found, source.choice)
 
 
 def _versions(part: Part) -> dict[str, str]:
