@@ -10,10 +10,17 @@ from typing import cast
 
 import nats.errors
 import pytest
+from starlette.responses import Response
 
 from scripts.make_nkeys import make, new_seed, roles
 from services.controller.app import build as build_controller
 from services.controller.settings import ControllerSettings
+from services.gateway.joblag import JobLag
+from services.gateway.jobpull import Door, JobPull
+from services.gateway.jobrunner import JobRunner, Verb
+from services.gateway.jobs import Jobs
+from services.gateway.replays import Named, Replays
+from services.gateway.verdicts import Patience
 from services.retriever.passages.feed import Feed
 from tests.architecture.tree import ROOT, SERVICES
 from tests.contracts.examples import examples
@@ -26,13 +33,15 @@ from trimtab.bus.connection import connect
 from trimtab.bus.explanations import Explanations
 from trimtab.bus.local_server import binary
 from trimtab.bus.server import Endpoint
-from trimtab.bus.streams import docs_stream, ensure
+from trimtab.bus.streams import docs_stream, ensure, ensure_jobs
 from trimtab.client import Client
 from trimtab.contracts import subjects
 from trimtab.contracts.documents import Rejected
-from trimtab.contracts.errors import BusUnavailable, InvalidMessage
+from trimtab.contracts.errors import BusUnavailable, InvalidMessage, NotReady
 from trimtab.contracts.explain import Explanation
 from trimtab.contracts.headers import RequestContext, now_ms
+from trimtab.contracts.jobs import JobKind, JobQuery, JobRecord, JobState
+from trimtab.contracts.pipeline import MapAnswer, MapCall
 from trimtab.contracts.samples import HealthRequest
 from trimtab.control.feed import ControlFeed
 from trimtab.control.store import ControlStore
@@ -234,6 +243,80 @@ async def test_the_gateway_keeps_explanations_that_the_operator_reads(
         assert gateway.refused + operator.refused == []
 
 
+async def test_a_job_goes_its_whole_way_with_each_role_doing_its_own_part(
+    guarded: GuardedServer, tmp_path: Path
+) -> None:
+    async with (
+        guarded.connected("controller") as controller,
+        guarded.connected("producer") as producer,
+        guarded.connected("gateway") as gateway,
+        guarded.connected("operator") as operator,
+    ):
+        await ensure_jobs(controller.connection.jetstream())
+        done = asyncio.Event()
+
+        async def perform(call: MapCall, context: RequestContext) -> MapAnswer:
+            if call.detector == "broken":
+                raise NotReady("a mapper")
+            return cast("MapAnswer", examples()["MapAnswer"])
+
+        runner = JobRunner(
+            gateway.connection,
+            {JobKind.MAP: Verb(perform, 1000)},
+            Patience(1, 0.01),
+            logs.get("gateway", "g1"),
+        )
+        pull = JobPull(gateway.connection, runner.work, 2, Door(lambda: True, done.is_set))
+        pull.start()
+        client, jobs = Client(producer.connection), Jobs(gateway.connection)
+        good = await client.submit(MapCall(output="hate", detector="d"))
+        bad = await client.submit(MapCall(output="hate", detector="broken"))
+        public = RequestContext("r-1", "public", now_ms() + 60_000)
+        async with asyncio.timeout(60):
+            records = [await _final(jobs, job, public) for job in (good, bad)]
+        backlog = await JobLag(gateway.connection, {}).look()
+        dead = Client(operator.connection).dead_letters
+        [letter] = await dead.oldest(10)
+        await pull.stop(10)
+        again = await dead.replay(letter.key)
+        waiting = await Client(operator.connection).jobs.oldest(10)
+        purged = await dead.purge()
+
+        refused = controller.refused + producer.refused + gateway.refused + operator.refused
+        assert [record.state for record in records] == [JobState.DONE, JobState.DEAD]
+        assert (backlog.pending, backlog.ack_pending, backlog.dead) == (0, 0, 1)
+        assert (letter.id, again.replay, waiting, purged) == (bad, 1, [again], 0)
+        assert refused == []
+
+
+async def _final(jobs: Jobs, job: str, context: RequestContext) -> JobRecord:
+    while True:
+        record = await jobs.status(JobQuery(id=job), context)
+        if record.state is not JobState.PENDING:
+            return record
+        await asyncio.sleep(0.01)
+
+
+async def test_gateways_share_answers_by_idempotency_key(guarded: GuardedServer) -> None:
+    async with guarded.connected("gateway") as first, guarded.connected("gateway") as second:
+        named = Named("k-1", ("acme", "map"), b"{}", 5.0)
+
+        async def make() -> Response:
+            return Response(b"[1]", 200)
+
+        async def never() -> Response:
+            raise NotReady("nobody asks twice")
+
+        answers = [
+            await Replays(first.connection, 60).once(named, make),
+            await Replays(second.connection, 60).once(named, never),
+        ]
+
+        assert [bytes(answer.body) for answer in answers] == [b"[1]", b"[1]"]
+        assert answers[1].headers["Idempotency-Replayed"] == "true"
+        assert first.refused + second.refused == []
+
+
 async def test_the_gateway_begins_collections_and_asks_a_retriever_for_an_articles_passages(
     guarded: GuardedServer,
 ) -> None:
@@ -361,6 +444,21 @@ _PUBLISH = [
     ("gateway", f"$JS.API.STREAM.MSG.GET.{subjects.EXPLAIN_STREAM}"),
     ("operator", subjects.explanation("ab12")),
     ("retriever", subjects.explanation("ab12")),
+    ("encoder", subjects.job("map", "normal", "ab12")),
+    ("controller", subjects.job("map", "normal", "ab12")),
+    ("producer", subjects.result("ab12")),
+    ("producer", subjects.dead_letter("ab12")),
+    ("producer", f"$JS.API.STREAM.MSG.GET.{subjects.JOBS_STREAM}"),
+    ("producer", f"$JS.API.STREAM.MSG.GET.{subjects.RESULTS_STREAM}"),
+    ("producer", f"$JS.API.CONSUMER.MSG.NEXT.{subjects.JOBS_STREAM}.gateway_normal"),
+    ("operator", subjects.result("ab12")),
+    ("operator", f"$JS.API.STREAM.PURGE.{subjects.JOBS_STREAM}"),
+    # A consumer of its own could deliver payloads to a subject of the gateway's choice.
+    ("gateway", f"$JS.API.CONSUMER.CREATE.{subjects.JOBS_STREAM}.mine"),
+    ("gateway", f"$JS.API.CONSUMER.DURABLE.CREATE.{subjects.JOBS_STREAM}.mine"),
+    ("gateway", f"$JS.API.STREAM.MSG.GET.{subjects.DLQ_STREAM}"),
+    ("gateway", f"$JS.API.STREAM.PURGE.{subjects.DLQ_STREAM}"),
+    ("controller", f"$JS.API.CONSUMER.MSG.NEXT.{subjects.JOBS_STREAM}.gateway_normal"),
     ("operator", subjects.HEARTBEAT),
     ("operator", subjects.mapping("x@1")),
     ("operator", subjects.document("stdlib", "ab12")),

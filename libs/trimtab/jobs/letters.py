@@ -80,7 +80,8 @@ class DeadLetters:
             BusUnavailable: JetStream does not answer; the letter stays.
         """
         found = await self._get(subject=subjects.dead_request(key))
-        if found is None:
+        letter = await self._get(subject=subjects.dead_letter(key))
+        if found is None or letter is None:
             raise UnknownJob(key)
         job = decode(Job, found.data or b"")
         now = time.time()
@@ -89,13 +90,10 @@ class DeadLetters:
             job, submitted_at=now, deadline_at=now + span_s, replay=job.replay + 1
         )
         await JobQueue(self._connection).submit(again)
-        await self.forget(key)
+        # Only what was read: the job may have died again meanwhile.
+        await self._purge(subjects.dead_letter(key), up_to=letter.seq or 0)
+        await self._purge(subjects.dead_request(key), up_to=found.seq or 0)
         return again
-
-    async def forget(self, key: str) -> None:
-        """Remove a letter and its job; raises BusUnavailable."""
-        for subject in (subjects.dead_letter(key), subjects.dead_request(key)):
-            await self._purge(subject)
 
     async def purge(self) -> int:
         """Remove every letter and job; returns how many letters there were; raises BusUnavailable."""
@@ -103,9 +101,10 @@ class DeadLetters:
         await self._purge(subjects.DEAD)
         return depth
 
-    async def _purge(self, subject: str) -> None:
+    async def _purge(self, subject: str, *, up_to: int = 0) -> None:
+        before = up_to + 1 if up_to else None
         try:
-            await self._js.purge_stream(subjects.DLQ_STREAM, subject=subject)
+            await self._js.purge_stream(subjects.DLQ_STREAM, seq=before, subject=subject)
         except nats.js.errors.NotFoundError:
             return
         except (nats.errors.Error, nats.js.errors.Error):
