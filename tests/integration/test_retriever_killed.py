@@ -26,16 +26,23 @@ from trimtab.bus.connection import connect
 from trimtab.bus.ending import close
 from trimtab.bus.local_server import LocalServer
 from trimtab.client import Client
-from trimtab.contracts.retrieve import EVERY_LIST, RetrieveReply, RetrieveRequest
+from trimtab.contracts.documents import IndexedPassage
+from trimtab.contracts.retrieve import EVERY_LIST, RetrieveReply, RetrieveRequest, SparseUse
 from trimtab.contracts.samples import Readiness, Sample
+from trimtab.contracts.sparse import SparseRow, SparseSpace, SparseVectors
 from trimtab.contracts.tensor import Matrix
 
 pytestmark = pytest.mark.integration
 
 VECTORS = clustered(np.random.default_rng(5), 400, 20)
 IVF_FROM_200 = msgspec.structs.replace(
-    PLAN, dense=msgspec.structs.replace(PLAN.dense, flat_below=200)
+    PLAN,
+    dense=msgspec.structs.replace(PLAN.dense, flat_below=200),
+    legs=("dense", "words", "sparse"),
+    fusion=msgspec.structs.replace(PLAN.fusion, sparse_weight=10.0),  # no cosine outweighs the best
 )
+TERMS = 60
+SPACE = SparseSpace(namespace="learned_sparse.tiny.v1", vocabulary="0f" * 32, size=TERMS)
 BEFORE = 260
 """Passages that were there, searchable and in a snapshot."""
 
@@ -72,7 +79,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         server = LocalServer(folder / "nats")
         server.start()
         connection = await connect(server.url, "test")
-        passages = [stream.message(f"p{n}", VECTORS[n]) for n in range(BEFORE)]
+        passages = [_passage(n, n) for n in range(BEFORE)]
         await stream.write(connection, [stream.record(), *passages])
         async with running(stream.worker(server, folder / "home", shipped=shipped)) as worker:
             assert worker.identity.facts["index.docs"] == "ivf"
@@ -139,16 +146,39 @@ def changes() -> stream.Entries:
     """One batch of upserts and removals, and a collection that begins in it."""
     return [
         *(stream.gone(f"p{n}") for n in REMOVED),
-        *(stream.message(f"p{n}", VECTORS[to], text="new") for n, to in REPLACED.items()),
+        *(_passage(n, to, text="new") for n, to in REPLACED.items()),
         stream.record(collection="later"),
         stream.message("first", VECTORS[350], collection="later"),
-        *(stream.message(f"p{n}", VECTORS[n]) for n in ADDED),
+        *(_passage(n, n) for n in ADDED),
     ]
 
 
+def _passage(name: int, number: int, text: str = "") -> IndexedPassage:
+    return stream.message(f"p{name}", VECTORS[number], text=text, sparse=terms_of(number))
+
+
+def terms_of(number: int) -> SparseVectors:
+    """The learned sparse vector that belongs to a vector of the corpus; every third has none."""
+    rng = np.random.default_rng(number)
+    count = 0 if number % 3 == 1 else 5
+    ids = np.sort(rng.choice(TERMS, size=count, replace=False)).astype(np.uint32)
+    weights = rng.integers(1, 9, size=count).astype(np.float32) / 4  # exact in 16 bits
+    return SparseVectors.of(SPACE, [SparseRow(ids, weights)])
+
+
+def product(one: SparseRow, other: SparseRow) -> float:
+    _, first, second = np.intersect1d(one.ids, other.ids, return_indices=True)
+    return float(one.weights[first] @ other.weights[second])
+
+
+def number_of() -> dict[str, int]:
+    """Which vector of the corpus each passage must have in the end."""
+    kept = {f"p{n}": n for n in [*range(BEFORE), *ADDED] if n not in REMOVED}
+    return kept | {f"p{n}": to for n, to in REPLACED.items()}
+
+
 def expected() -> dict[str, NDArray[np.float32]]:
-    vectors = {f"p{n}": VECTORS[n] for n in [*range(BEFORE), *ADDED] if n not in REMOVED}
-    return vectors | {f"p{n}": VECTORS[to] for n, to in REPLACED.items()}
+    return {name: VECTORS[number] for name, number in number_of().items()}
 
 
 async def found(
@@ -179,6 +209,31 @@ async def answers(connection: NatsClient) -> list[list[tuple[str, float]]]:
     return [*nearest, await found(connection, VECTORS[350], 5, "later")]
 
 
+async def by_terms(connection: NatsClient, number: int) -> None:
+    """Search with the sparse vector of ``number``; check every score, and that the best are there."""
+    request = RetrieveRequest(
+        collection="docs",
+        namespace=NAMESPACE,
+        text="",
+        vector=Matrix.of(VECTORS[number].reshape(1, -1)),
+        limit=200,
+        sparse=terms_of(number),
+    )
+    answer = await Caller(connection).call(
+        stream.RETRIEVE, request, RetrieveReply, stream.context(timeout_s=30)
+    )
+    reply, query = answer.message, terms_of(number).row()
+    assert reply.sparse is SparseUse.USED
+    assert reply.signals is not None
+    assert reply.signals.sparse is not None
+    scores = reply.signals.sparse.array()[0].tolist()
+    found = {hit.id: score for hit, score in zip(reply.hits, scores, strict=True)}
+    is_right = {name: product(terms_of(of).row(), query) for name, of in number_of().items()}
+    assert found == {name: pytest.approx(is_right[name], rel=1e-5) for name in found}
+    best = sorted(is_right.values(), reverse=True)[:10]
+    assert sorted(scores, reverse=True)[: len(best)] == pytest.approx(best, rel=1e-5)
+
+
 async def everything_is_as_acknowledged(
     place: Place, connection: NatsClient, instance: str, last: int
 ) -> list[list[tuple[str, float]]]:
@@ -197,6 +252,8 @@ async def everything_is_as_acknowledged(
             assert f"p{number}" not in ids
             by_words = await stream.found(connection, VECTORS[399], text=f"p{number}", limit=200)
             assert f"p{number}" not in by_words
+        for number in (2, 300, 311):
+            await by_terms(connection, number)
         given = await answers(connection)
     store = Store(place.home / "retriever" / instance / FILE)
     rows = {row.name: row for row in store.collections()}

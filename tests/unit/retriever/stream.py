@@ -32,6 +32,7 @@ from trimtab.contracts.encode import TokenVectors
 from trimtab.contracts.headers import ENTRY, RequestContext, now_ms
 from trimtab.contracts.message import encode
 from trimtab.contracts.retrieve import RetrieveReply, RetrieveRequest
+from trimtab.contracts.sparse import SparseVectors
 from trimtab.contracts.tensor import Matrix
 from trimtab.worker.service import Worker
 
@@ -51,6 +52,7 @@ def message(
     collection: str = "docs",
     tokens: NDArray[np.int8] | None = None,
     namespace: str = NAMESPACE,
+    sparse: SparseVectors | None = None,
 ) -> IndexedPassage:
     document = Document(id=name, text=text or f"words of {name}", tenant=tenant)
     return IndexedPassage(
@@ -63,6 +65,7 @@ def message(
         tokens=None
         if tokens is None
         else TokenVectors(matrix=Matrix.of(tokens), counts=[len(tokens)]),
+        sparse=sparse,
     )
 
 

@@ -1,11 +1,13 @@
 """From the disk to what may be searched: collections, and an edition of each per component."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -192,7 +194,8 @@ def save(
     store.close()
     header = msgspec.structs.replace(header, **changes)
     questions = golden.record(lists, VECTORS[:16], nprobe=4)
-    return snapshot.save(snapshots_of(state, "docs", FIRST), lists, header, questions)
+    partial = snapshot.write(snapshots_of(state, "docs", FIRST), lists)
+    return snapshot.seal(partial, header, questions)
 
 
 async def test_a_component_is_added_beside_another_while_passages_arrive(tmp_path: Path) -> None:
@@ -241,6 +244,31 @@ async def test_each_component_keeps_snapshots_of_its_own(tmp_path: Path) -> None
         await catalogue.add(SECOND, WITH_IVF)
         assert answers_exactly(catalogue.get(SECOND, "docs"), VECTORS[:200])
     assert refused() == before
+
+
+async def test_passages_are_put_while_a_snapshot_is_sealed_and_the_next_start_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, allowed = asyncio.Event(), threading.Event()
+    loop, seal = asyncio.get_running_loop(), snapshot.seal
+
+    def slowly(*given: Any) -> Path:
+        loop.call_soon_threadsafe(begun.set)
+        assert allowed.wait(60)
+        return seal(*given)
+
+    monkeypatch.setattr(snapshot, "seal", slowly)
+    monkeypatch.setattr("services.retriever.upkeep._SNAPSHOT_QUIET_S", 0.0)
+    put(tmp_path, 0, 250)
+    async with opened(tmp_path, WITH_IVF) as catalogue:
+        await begun.wait()
+        await catalogue.apply(batch(250, 300))
+        meanwhile = answers_exactly(catalogue.get(FIRST, "docs"), VECTORS[:300])
+        allowed.set()
+
+    assert meanwhile
+    async with opened(tmp_path, WITH_IVF) as catalogue:
+        assert answers_exactly(catalogue.get(FIRST, "docs"), VECTORS[:300])
 
 
 async def test_lists_that_do_not_find_their_own_vectors_never_serve(

@@ -44,7 +44,7 @@ def header(lists: IvfLists, sequence: int = 400) -> Header:
 
 def save(folder: Path, lists: IvfLists, sequence: int = 400) -> Path:
     questions = golden.record(lists, asked(), nprobe=4)
-    return snapshot.save(folder, lists, header(lists, sequence), questions)
+    return snapshot.seal(snapshot.write(folder, lists), header(lists, sequence), questions)
 
 
 def load(folder: Path) -> tuple[DenseIndex, Header]:
@@ -121,7 +121,8 @@ def test_half_an_index_under_a_right_checksum_is_caught_by_its_shape(tmp_path: P
 def test_a_snapshot_of_another_store_is_refused(tmp_path: Path) -> None:
     index = make()
     foreign = msgspec.structs.replace(header(index), store="s2")
-    saved = snapshot.save(tmp_path, index, foreign, golden.record(index, asked(), 4))
+    questions = golden.record(index, asked(), 4)
+    saved = snapshot.seal(snapshot.write(tmp_path, index), foreign, questions)
 
     assert cause_of(saved) is Cause.STORE
 
