@@ -26,7 +26,7 @@ HOMES: dict[str, set[str]] = {
         "services.gateway.listener",
         "services.gateway.openapi",
     },
-    "httpx": {"services.encoder.vllm_backend", "trimtab.supervisor.vllm"},
+    "httpx": {"services.encoder.vllm_backend", "trimtab.llm.wire"},
     "onnx": {
         "services.encoder.build",
         "services.encoder.fit_basis",

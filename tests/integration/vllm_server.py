@@ -1,5 +1,6 @@
 """A real vLLM server for tests, from the environment that ``make test-vllm`` installs."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from services.encoder.vllm_backend import VllmAddress, wait_until_up
-from trimtab.supervisor.ports import free_port
+from tests.integration.model_server import BASE
+from trimtab.supervisor.ports import HOST, free_port
+from trimtab.supervisor.spec import ProcessSpec
 from trimtab.supervisor.vllm import DEFAULT_PYTHON, spec
 
 _START_S = 400.0
@@ -19,12 +22,43 @@ _STOP_S = 30.0
 
 @contextmanager
 def vllm_server(folder: Path) -> Iterator[str]:
-    """Run a server on a free port of the loopback interface and yield its address; else skip."""
-    python = Path(__file__).parents[2] / DEFAULT_PYTHON
-    if not python.is_file():
-        pytest.skip("no vLLM environment here; `make test-vllm` makes it")
+    """Run an embedding server on a free port of the loopback interface and yield its address; else skip."""
     port = free_port()
-    planned = spec(python, port)
+    with serving(spec(python(), port), port, folder) as url:
+        yield url
+
+
+@contextmanager
+def llama_server(folder: Path, model: Path) -> Iterator[str]:
+    """Run a server of a chat model that takes adapters, and yield its address; else skip."""
+    port = free_port()
+    arguments = (
+        *(str(python()), "-m", "vllm.entrypoints.openai.api_server"),
+        *("--model", str(model), "--served-model-name", BASE),
+        *("--host", HOST, "--port", str(port)),
+        # float16 has no fast path on CPUs; compiling would take longer than the tests.
+        *("--dtype", "float32", "--enforce-eager", "--max-model-len", "2048"),
+        *("--gpu-memory-utilization", "0.2", "--kv-cache-memory-bytes", str(128 * 2**20)),
+        *("--enable-lora", "--max-loras", "2", "--max-lora-rank", "8"),
+    )
+    planned = spec(python(), port)
+    environment = {**planned.environment, "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
+    chat = dataclasses.replace(planned, arguments=arguments, environment=environment)
+    with serving(chat, port, folder) as url:
+        yield url
+
+
+def python() -> Path:
+    """Return the interpreter of the environment with vLLM; skips without one."""
+    found = Path(__file__).parents[2] / DEFAULT_PYTHON
+    if not found.is_file():
+        pytest.skip("no vLLM environment here; `make test-vllm` makes it")
+    return found
+
+
+@contextmanager
+def serving(planned: ProcessSpec, port: int, folder: Path) -> Iterator[str]:
+    """Run a server and yield its address once it is healthy; its log lies in the folder."""
     with (folder / "vllm.log").open("ab") as log:
         process = subprocess.Popen(
             planned.arguments,
@@ -34,7 +68,7 @@ def vllm_server(folder: Path) -> Iterator[str]:
             stderr=log,
             start_new_session=True,
         )
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://{HOST}:{port}"
     try:
         wait_until_up(VllmAddress(url), _START_S, lambda line: _assert_runs(process, folder))
         yield url
