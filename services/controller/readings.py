@@ -1,6 +1,6 @@
 """What conditions are measured on: samples and evaluations in, one figure with its weight out. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from datasketches import kll_doubles_sketch
@@ -14,6 +14,9 @@ _UNASKED = ("fallback_kill_switch", "fallback_circuit_open", "fallback_unknown_d
 
 _DELIBERATE = "fallback_kill_switch"
 
+QUEUE_LAG = "mapper_queue_lag_s"
+"""Fact of a gateway: age of the oldest mapping job that nobody has finished, seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -23,6 +26,8 @@ class Heard:
     """Of the span that is looked at."""
     evaluation: Evaluation | None = None
     """The newest one of a release that serves; None without."""
+    queue_lag: "Reading | None" = None
+    """Oldest mapping job that a gateway saw unfinished, seconds, of five times the span; None: none looks."""
     memory_growth: float | None = None
     """Most that a worker's resident memory grew, as a share of what it was; None before that is known."""
 
@@ -132,8 +137,18 @@ def _evaluated(figure: Callable[[Evaluation], float | None]) -> Measure:
     return measure
 
 
+def worst_lag(samples: Iterable[Sample]) -> Reading | None:
+    """Return the worst queue lag that gateways told of; every sample of one that looks counts."""
+    told = [float(sample.facts[QUEUE_LAG]) for sample in samples if QUEUE_LAG in sample.facts]
+    return Reading(max(told), len(told)) if told else None
+
+
 def _memory_growth(heard: Heard) -> Reading | None:
     return None if heard.memory_growth is None else Reading(heard.memory_growth, 1)
+
+
+def _queue_lag(heard: Heard) -> Reading | None:
+    return heard.queue_lag
 
 
 METRICS: dict[str, Measure] = {
@@ -145,6 +160,7 @@ METRICS: dict[str, Measure] = {
     "map_error_rate": _share("pipeline_map", lambda part: bad_events(part, "error")),
     "map_fallback_rate": _share("map", _fallbacks),
     "map_schema_valid_rate": _share("map", _schema_valid, _model_asked),
+    "mapper_queue_lag": _queue_lag,
     "memory_growth": _memory_growth,
     "recall_at_5_drop": _evaluated(lambda found: found.before - found.recall_at_5),
     "rerank_acceptance_rate": _share("rerank", lambda part: part.bad.get("first_changed", 0)),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from services.controller.evaluations import Evaluations
 from services.controller.memory import Memory
-from services.controller.readings import METRICS, Heard, Reading
+from services.controller.readings import METRICS, Heard, Reading, worst_lag
 from services.controller.recorder import Recorder
 from services.controller.rollout import MOVES
 from services.controller.triggers import Watch, step
@@ -29,6 +29,9 @@ from trimtab.telemetry.metrics import ALERT_FIRING, TRIGGERS_FIRED
 
 LONGER = 10
 """Times as many seconds are looked at where these hold too few requests to say anything."""
+
+LAG_SPANS = 5
+"""Times as many seconds over which the worst queue lag is taken: runbook 2 says five minutes."""
 
 _LOOK_S = 1.0
 Carry = Callable[[Order], Awaitable[object]]
@@ -94,8 +97,13 @@ class Watchtower:
         return Heard(
             [sample for sample in self._samples if sample.at >= now - span_s],
             self.evaluations.of(self._serving, now),
+            self._lag(now),
             self._memory.growth(now),
         )
+
+    def _lag(self, now: float) -> Reading | None:
+        oldest = now - LAG_SPANS * self.span_s
+        return worst_lag(sample for sample in self._samples if sample.at >= oldest)
 
     def _wanted(self, watch: Watch, now: float) -> bool:
         """Whether an order in force for everybody asks for what the watch would complain of."""

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 import pytest_asyncio
 
+from services.controller.readings import QUEUE_LAG
 from tests.drills.command_line import exit_code, trimtab
 from tests.fleet import Fleet
 from trimtab.client import Client
@@ -144,14 +145,35 @@ async def test_what_nobody_waits_for_any_more_is_not_done(asking: Client) -> Non
     assert record.error.error == "DeadlineExceeded"
 
 
-async def test_jobs_wait_while_the_pipeline_is_closed_and_are_not_failed(asking: Client) -> None:
+async def test_jobs_wait_while_the_pipeline_is_closed_and_the_queues_lag_says_so(
+    asking: Client, http: httpx.AsyncClient
+) -> None:
     await order(asking, KillCommand(switch=Switch.PIPELINE, value="closed"))
     jobs = [await asking.submit(LABEL) for _ in range(5)]
     waiting = {(await asking.result(job)).state for job in jobs}
+    behind = await _lag(http, lambda lag, pending: lag > 1 and pending == 5)
     await order(asking, RestoreCommand(switch=Switch.PIPELINE))
+    states = {(await ended(asking, job)).state for job in jobs}
+    caught_up = await _lag(http, lambda lag, pending: lag == 0 and pending == 0)
+    [gateway] = [s for s in await asking.health() if s.service == "gateway"]
 
     assert waiting == {JobState.PENDING}
-    assert {(await ended(asking, job)).state for job in jobs} == {JobState.DONE}
+    assert states == {JobState.DONE}
+    assert behind
+    assert caught_up
+    assert gateway.facts[QUEUE_LAG] == 0
+
+
+async def _lag(http: httpx.AsyncClient, wanted: Callable[[float, float], bool]) -> bool:
+    """Wait until the gateway's own metrics say that the queue is as wanted."""
+    names = ("mapper_queue_lag_seconds", "gateway_jobs_pending")
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            lines = (await http.get("/metrics")).text.splitlines()
+            found = dict(line.split(" ") for line in lines if line.startswith(names))
+            if wanted(*(float(found[name]) for name in names)):
+                return True
+            await asyncio.sleep(0.1)
 
 
 async def test_jobs_of_a_tenant_that_is_closed_wait_without_using_up_their_tries(
