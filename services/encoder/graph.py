@@ -88,7 +88,10 @@ def build(
     graph = Graph()
     graph.apply("Identity", [transformer(graph, weights, sizes)], TOKENS)
     _pool(graph)
-    outputs = {SENTENCE: ["batch", sizes.hidden], TOKENS: ["batch", "tokens", sizes.hidden]}
+    outputs: dict[str, list[str | int]] = {
+        SENTENCE: ["batch", sizes.hidden],
+        TOKENS: ["batch", "tokens", sizes.hidden],
+    }
     return model_of(graph, "minilm", outputs)
 
 

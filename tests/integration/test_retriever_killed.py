@@ -162,7 +162,7 @@ def terms_of(number: int) -> SparseVectors:
     rng = np.random.default_rng(number)
     count = 0 if number % 3 == 1 else 5
     ids = np.sort(rng.choice(TERMS, size=count, replace=False)).astype(np.uint32)
-    weights = rng.integers(1, 9, size=count).astype(np.float32) / 4  # exact in 16 bits
+    weights = rng.integers(1, 9, size=count).astype(np.float32) / np.float32(4)  # exact in 16 bits
     return SparseVectors.of(SPACE, [SparseRow(ids, weights)])
 
 

@@ -133,7 +133,10 @@ class Store:
             "SELECT number, name, namespace, component, dimension, token_dimension,"
             " sparse FROM collection ORDER BY name"
         )
-        return [CollectionRow(*row, _space(sparse)) for *row, sparse in rows]
+        return [
+            CollectionRow(number, name, namespace, component, dimension, tokens, _space(sparse))
+            for number, name, namespace, component, dimension, tokens, sparse in rows
+        ]
 
     def add_collection(
         self, name: str, namespace: str, component: str, dimension: int, token_dimension: int

@@ -1,6 +1,7 @@
 """SPLADE checkpoints with small random weights, as folders of the files that are published."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,9 @@ def tensors() -> Tensors:
     }
 
 
-def bert(folder: Path, *, made: Tensors | None = None, **config: object) -> Path:
+def bert(
+    folder: Path, made: Tensors | None = None, config: Mapping[str, object] | None = None
+) -> Path:
     """Write a ``BertForMaskedLM``; its decoder is in the file, as in some published ones."""
     named = {
         name if name.startswith("cls.") else f"bert.{name}": tensor
@@ -62,7 +65,7 @@ def bert(folder: Path, *, made: Tensors | None = None, **config: object) -> Path
     if made is None:
         words = named["bert.embeddings.word_embeddings.weight"]
         named["cls.predictions.decoder.weight"] = words.copy()
-    return _written(folder, BERT | config, named)
+    return _written(folder, BERT | dict(config or {}), named)
 
 
 def distilbert(folder: Path) -> Path:

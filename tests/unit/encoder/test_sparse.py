@@ -126,7 +126,7 @@ def test_a_pickle_is_not_read_in_place_of_safetensors(tmp_path: Path) -> None:
 def test_a_checkpoint_that_is_not_computed_here_is_refused(
     tmp_path: Path, config: dict[str, object], said: str
 ) -> None:
-    folder = checkpoints.bert(tmp_path / "bert", **config)
+    folder = checkpoints.bert(tmp_path / "bert", config=config)
 
     with pytest.raises(ArtifactCorrupt, match=said):
         read_checkpoint(folder)

@@ -93,7 +93,7 @@ def test_a_third_leg_is_added_like_the_second() -> None:
 def test_a_leg_that_is_left_out_counts_nothing(method: Literal["blend", "rrf"]) -> None:
     scores = LegScores(COSINE, BM25, SPARSE)
 
-    alone = fuse(scores, _plan(method), ("sparse",))
+    alone = fuse(scores, _plan(method), ALL[2:])
     without = fuse(LegScores(COSINE, BM25), _plan(method), ALL)
 
     assert best_first(alone, 2).tolist() == [2, 0]
