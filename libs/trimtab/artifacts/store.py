@@ -1,6 +1,7 @@
 """Components in the JetStream object store: pushed once, pulled and verified before anything loads them."""
 
 import asyncio
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -52,6 +53,30 @@ class ArtifactStore:
         except (nats.js.errors.ObjectNotFoundError, nats.js.errors.ObjectDeletedError):
             return None
         return msgspec.json.decode(found, type=Manifest)
+
+    async def manifests(self) -> list[Manifest]:
+        """Return the manifest of every stored component, by reference."""
+        try:
+            found = await self._objects.list(ignore_deletes=True)
+        except nats.js.errors.NotFoundError:
+            return []
+        names = [each.name or "" for each in found]
+        ends = f"/{MANIFEST}"
+        references = sorted(name.removesuffix(ends) for name in names if name.endswith(ends))
+        told = [await self.manifest(reference) for reference in references]
+        return [manifest for manifest in told if manifest is not None]
+
+    async def file(self, manifest: Manifest, name: str) -> bytes:
+        """Return one file of a stored component, checked against its manifest.
+
+        Raises:
+            ArtifactCorrupt: its content is not what the manifest says.
+        """
+        data = await self._get(f"{manifest.reference}/{name}")
+        if hashlib.sha256(data).hexdigest() != manifest.files[name].sha256:
+            problem = "does not have the sha256 of its manifest"
+            raise ArtifactCorrupt(manifest.reference, name, problem)
+        return data
 
     async def push(self, folder: Path) -> Manifest:
         """Store a verified folder; the manifest goes last, so half a push is never seen.

@@ -5,11 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from trimtab.cli import mapper_training, options, steering
+from trimtab.cli import mapper_quality, mapper_training, options, steering
 from trimtab.cli.address import nats_url
 from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.link import reach
+from trimtab.cli.mappers.rules import rules
+from trimtab.cli.mappers.versions import versions
 from trimtab.cli.output import print_json, stdout
 from trimtab.cli.steering import Manner, steer
 from trimtab.contracts.control import Switch
@@ -21,10 +23,11 @@ from trimtab.control.store import ControlStore
 
 mapper = typer.Typer(help="The mapper: its mode, its versions, and labels of your own.")
 runtime = typer.Typer(help="Mode of the running mappers.")
-versions = typer.Typer(help="What each running mapper has loaded.")
 mapper.add_typer(runtime, name="runtime")
 mapper.add_typer(versions, name="versions")
+mapper.add_typer(rules, name="rules")
 mapper.add_typer(mapper_training.taxonomy, name="taxonomy")
+mapper.add_typer(mapper_quality.quality, name="quality")
 mapper.command("train")(mapper_training.train)
 mapper.command("report")(mapper_training.report)
 mapper.command("predict")(mapper_training.predict)
@@ -92,29 +95,6 @@ def kill_switch(
         raise Failure(f"{state!r} is neither on nor off", "write `kill-switch on`")
     manner = Manner(nats, nkey_seed, reason, actor, wait_s=wait, as_json=as_json)
     _switch(rules_only=state == "on", manner=manner)
-
-
-@versions.command("show")
-@guarded
-def show_versions(
-    nats: options.Nats = None, nkey_seed: options.Seed = None, as_json: options.Json = False
-) -> None:
-    """Show what every running mapper has loaded, with its content hash."""
-    controls, mappers = asyncio.run(_look(nats, nkey_seed))
-    shape: dict[str, Any] = {
-        "release": controls.release.name,
-        "component": controls.release.map,
-        "workers": {m.instance: {"components": m.components, "facts": m.facts} for m in mappers},
-    }
-    if as_json:
-        print_json(shape)
-    else:
-        stdout().print(f"release {controls.release.name} maps with {controls.release.map}")
-        for worker in mappers:
-            for component, digest in sorted(worker.components.items()):
-                stdout().print(f"{worker.instance}  {component}  {digest[:12]}", markup=False)
-    if not mappers:
-        raise typer.Exit(ExitCode.FAILED)
 
 
 def _switch(*, rules_only: bool, manner: Manner) -> None:
