@@ -10,6 +10,8 @@ from trimtab.cli.address import nats_url
 from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.link import reach
+from trimtab.cli.mappers.fallbacks import fallbacks
+from trimtab.cli.mappers.frameworks import frameworks
 from trimtab.cli.mappers.rules import rules
 from trimtab.cli.mappers.versions import versions
 from trimtab.cli.output import print_json, stdout
@@ -26,6 +28,8 @@ runtime = typer.Typer(help="Mode of the running mappers.")
 mapper.add_typer(runtime, name="runtime")
 mapper.add_typer(versions, name="versions")
 mapper.add_typer(rules, name="rules")
+mapper.add_typer(frameworks, name="frameworks")
+mapper.command("fallbacks")(fallbacks)
 mapper.add_typer(mapper_training.taxonomy, name="taxonomy")
 mapper.add_typer(mapper_quality.quality, name="quality")
 mapper.command("train")(mapper_training.train)
