@@ -126,7 +126,7 @@ class ChatRig:
         return self.mapper.served.guard
 
     def then(self, *faults: Fault | None) -> None:
-        self.server.faults.extend(faults)
+        self.server.then_fault(*faults)
 
     def keep(self, fault: Fault | None) -> None:
         self.server.always = fault

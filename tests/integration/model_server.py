@@ -74,6 +74,10 @@ class ModelServer:
     _client: httpx.AsyncClient | None = None
     _open: set[asyncio.Task[None]] = field(default_factory=set)
 
+    def then_fault(self, *faults: Fault | None) -> None:
+        """Set what the next chat answers suffer from, one each; None: nothing."""
+        self.faults.extend(faults)
+
     @asynccontextmanager
     async def running(self) -> "AsyncIterator[ModelServer]":
         """Listen on a free port of the loopback interface until the block ends."""
