@@ -151,11 +151,18 @@ class Client:
         detector: str = "text",
         taxonomy: str = "ai-safety",
         threshold: float | None = None,
+        frameworks: Sequence[str] | None = None,
         tenant: str = PUBLIC_TENANT,
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> MapAnswer:
         """Return the canonical labels of a detector's output or of a text."""
-        call = MapCall(output=output, detector=detector, taxonomy=taxonomy, threshold=threshold)
+        call = MapCall(
+            output=output,
+            detector=detector,
+            taxonomy=taxonomy,
+            threshold=threshold,
+            frameworks=None if frameworks is None else list(frameworks),
+        )
         context = self._context(tenant, timeout_s)
         return (await self._caller.call(subjects.MAP_OUTPUT, call, MapAnswer, context)).message
 

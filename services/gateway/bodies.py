@@ -14,7 +14,7 @@ from trimtab.contracts.jobs import (
     JobPriority,
     JobRecord,
 )
-from trimtab.contracts.mapping import MAX_OUTPUT_CHARS, MapReply
+from trimtab.contracts.mapping import MAX_OUTPUT_CHARS, Framework, MapReply
 from trimtab.contracts.pipeline import MAX_BATCH, SearchRequest
 from trimtab.contracts.retrieve import MAX_POOL, CollectionName
 
@@ -166,6 +166,8 @@ class MapBody(Body, frozen=True, kw_only=True):
     """Which taxonomy to answer in."""
     threshold: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
     """Confidence below which the rules decide."""
+    frameworks: Annotated[list[Framework], Meta(max_length=16)] | None = None
+    """Frameworks whose controls the answer names: `SOC2`; empty: none, left out: every one."""
 
 
 class MapBatchBody(Body, frozen=True, kw_only=True):

@@ -109,6 +109,7 @@ def call_of(body: MapBody) -> MapCall:
         detector=body.detector,
         taxonomy=body.taxonomy,
         threshold=body.threshold,
+        frameworks=body.frameworks,
     )
 
 

@@ -252,6 +252,7 @@ class Pipeline:
                 mode=mode,
                 fallback=fallback,
                 threshold=threshold if call.threshold is None else call.threshold,
+                frameworks=call.frameworks,
             )
         )
 

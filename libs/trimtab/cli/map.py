@@ -12,7 +12,7 @@ from trimtab.cli.failure import guarded
 from trimtab.cli.link import reach
 from trimtab.cli.output import print_json, stdout
 from trimtab.contracts.mapping import MapReply
-from trimtab.contracts.pipeline import MapAnswer
+from trimtab.contracts.pipeline import MapAnswer, MapCall
 from trimtab.contracts.retrieve import PUBLIC_TENANT
 
 
@@ -31,6 +31,12 @@ def map_output(
         float | None,
         typer.Option("--threshold", min=0.0, max=1.0, help="Confidence below which rules decide."),
     ] = None,
+    framework: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--framework", help="Name the controls of this one; repeatable.", metavar="NAME"
+        ),
+    ] = None,
     tenant: options.Tenant = PUBLIC_TENANT,
     nats: options.Nats = None,
     nkey_seed: options.Seed = None,
@@ -39,31 +45,38 @@ def map_output(
 ) -> None:
     """Map what a detector said to labels of a taxonomy, and say who decided."""
     answer = asyncio.run(
-        _ask(nats_url(nats), nkey_seed, output, detector, taxonomy, threshold, tenant, timeout)
+        _ask(
+            nats_url(nats),
+            nkey_seed,
+            MapCall(
+                output=output,
+                detector=detector,
+                taxonomy=taxonomy,
+                threshold=threshold,
+                frameworks=framework,
+            ),
+            tenant,
+            timeout,
+        )
     )
 
     if as_json:
-        print_json(shape(answer.answer))
+        told = shape(answer.answer)
+        print_json({**told, "controls": answer.answer.controls} if framework else told)
     else:
         _show(answer)
 
 
 async def _ask(
-    url: str,
-    nkey_seed: Path | None,
-    output: str,
-    detector: str,
-    taxonomy: str,
-    threshold: float | None,
-    tenant: str,
-    timeout_s: float,
+    url: str, nkey_seed: Path | None, call: MapCall, tenant: str, timeout_s: float
 ) -> MapAnswer:
     async with reach(url, nkey_seed) as client:
         return await client.map(
-            output,
-            detector=detector,
-            taxonomy=taxonomy,
-            threshold=threshold,
+            call.output,
+            detector=call.detector,
+            taxonomy=call.taxonomy,
+            threshold=call.threshold,
+            frameworks=call.frameworks,
             tenant=tenant,
             timeout_s=timeout_s,
         )

@@ -48,7 +48,7 @@ class RestoreCommand(Message, frozen=True, kw_only=True, tag="restore"):
     """Only for this detector; empty: all."""
 
 
-class SetCommand(Message, frozen=True, kw_only=True, tag="set"):
+class SetCommand(Message, frozen=True, kw_only=True, tag="set", omit_defaults=True):
     """Change a tunable within its bounds."""
 
     name: Annotated[str, Meta(min_length=1, max_length=80)]

@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from trimtab.contracts.errors import ErrorReply
 from trimtab.contracts.explain import Explanation
-from trimtab.contracts.mapping import MAX_OUTPUT_CHARS, MapReply
+from trimtab.contracts.mapping import MAX_OUTPUT_CHARS, Framework, MapReply
 from trimtab.contracts.message import Message
 from trimtab.contracts.retrieve import MAX_EXCLUDED, CollectionName, PassageId
 
@@ -84,7 +84,7 @@ class SearchReply(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Why; None unless asked for."""
 
 
-class MapCall(Message, frozen=True, kw_only=True):
+class MapCall(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Producer -> gateway (``trimtab.v1.map_output``)."""
 
     output: Annotated[str, Meta(max_length=MAX_OUTPUT_CHARS)]
@@ -95,6 +95,8 @@ class MapCall(Message, frozen=True, kw_only=True):
     """Which taxonomy to answer in."""
     threshold: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
     """Confidence below which the rules decide."""
+    frameworks: Annotated[list[Framework], Meta(max_length=16)] | None = None
+    """Frameworks whose controls the answer names: ``SOC2``; empty: none, None: every one."""
 
 
 class MapAnswer(Message, frozen=True, kw_only=True):
