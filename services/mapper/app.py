@@ -18,7 +18,7 @@ from services.mapper.settings import MapperSettings
 from services.mapper.troubles import Troubles
 from trimtab.bus.server import Endpoint, Handler
 from trimtab.contracts import subjects
-from trimtab.contracts.errors import CallerError
+from trimtab.contracts.errors import CallerError, RawContent
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.mapping import FallbackReason, MappingMode, MapReply, MapRequest
 from trimtab.control.effective import Controls, chosen, effective
@@ -117,6 +117,8 @@ def _handler(desk: Desk, reference: str, mappers: Mappers) -> Handler:
             mapped = await mapper.answer(_obeying(worker, request, context), terms)
         except Exception as error:
             recorder.refused(ours=not isinstance(error, CallerError))
+            if isinstance(error, RawContent):
+                recorder.raw()
             raise
         recorder.mapped(reference, mapped, time.perf_counter() - started)
         desk.inquiry.mapped(request, mapped)

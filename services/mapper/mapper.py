@@ -19,6 +19,7 @@ from services.mapper.engines.guard import AT_LEISURE, Outcome, Terms
 from services.mapper.engines.served import Served, head
 from services.mapper.model.component import Component
 from trimtab.contracts.errors import DimensionMismatch, InvalidMessage, UnknownTaxonomy
+from trimtab.contracts.labels import check_labels, check_raw
 from trimtab.contracts.mapping import (
     FREE_TEXT,
     MAX_PARTS,
@@ -100,6 +101,7 @@ class Mapper:
             UnknownTaxonomy: it asks for another taxonomy.
             InvalidMessage: it has too many parts, or not one vector per part.
             DimensionMismatch: its vectors are not of the model's dimension.
+            RawContent: its output is free text, of a detector that says labels.
             DeadlineExceeded: its model is late, and the terms want an error then.
         """
         if request.taxonomy != self.taxonomy.name:
@@ -107,6 +109,7 @@ class Mapper:
         parts = parts_of(request.output)
         self._check(request, parts)
         detector = self.detectors.get(request.detector)
+        _screen(request, detector)
         policy = Policy(
             mode=request.mode,
             threshold=self.threshold if request.threshold is None else request.threshold,
@@ -186,3 +189,10 @@ class Mapper:
             **(served.also if served else {}),
         }
         return versions if detector is None else {**versions, "detector": detector.reference}
+
+
+def _screen(request: MapRequest, detector: Detector | None) -> None:
+    """Refuse free text of who says labels; of a detector that nobody declared, what no label can be."""
+    if request.detector == FREE_TEXT or (detector is not None and not detector.label_only):
+        return
+    (check_raw if detector is None else check_labels)(request.detector, request.output)

@@ -11,6 +11,7 @@ from trimtab.telemetry.metrics import (
     MAPPER_FALLBACK,
     MAPPER_FALLBACK_PERCENTAGE,
     MAPPER_MODEL_INVOCATIONS,
+    MAPPER_PAYLOAD_REJECTED,
     MAPPER_REQUESTS,
     MAPPER_RETRIES,
     MAPPER_SCHEMA_VALID,
@@ -53,6 +54,10 @@ class Recorder:
     def refused(self, *, ours: bool) -> None:
         """Count a request that got an error: ``error`` when it is ours, ``invalid`` the caller's."""
         MAPPER_REQUESTS.labels(OTHER, "error" if ours else "invalid").inc()
+
+    def raw(self) -> None:
+        """Count a request whose output was raw content."""
+        MAPPER_PAYLOAD_REJECTED.labels("raw_content").inc()
 
 
 def bad_events(mapped: Mapped) -> tuple[str, ...]:

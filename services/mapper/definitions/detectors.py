@@ -29,6 +29,7 @@ KEYS = (
     "aliases",
     "patterns",
     "severity",
+    "label_only",
 )
 """What a detector's file may hold, in this order."""
 
@@ -88,6 +89,8 @@ class Detector:
     """What stands before a label in a flattened response: ``categories.``"""
     wrappers: tuple[str, ...]
     """Pairs of characters around a label, as masked text has them: ``[]``."""
+    label_only: bool
+    """Whether its outputs are labels, so that free text from it is refused; true unless the file says otherwise."""
     hash: str
     """sha256 of the content, first 12 hex digits."""
 
@@ -157,6 +160,7 @@ def load_detector(path: Path, taxonomy: Taxonomy) -> Detector:
         separators=_texts(top, "separators"),
         prefixes=_texts(top, "prefixes"),
         wrappers=_wrappers(top),
+        label_only=top.flag("label_only", default=True),
         hash=_digest(top.values),
     )
 

@@ -68,9 +68,9 @@ class Section:
             raise self.wrong(key, "must be a whole number")
         return value
 
-    def flag(self, key: str) -> bool:
-        """Return the true or false under ``key``; false when absent."""
-        value = self.values.get(key, False)
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        """Return the true or false under ``key``."""
+        value = self.values.get(key, default)
         if not isinstance(value, bool):
             raise self.wrong(key, "must be true or false")
         return value
