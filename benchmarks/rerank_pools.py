@@ -4,18 +4,21 @@ Encoded texts are cached; retrieval is done anew each time, so it is always the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.rerank_data import Query, Split, Task, asked_of
 from benchmarks.rerank_sessions import earlier, foreign, mean
 from benchmarks.rerank_texts import Encoder, progress
+from benchmarks.sparse_texts import SparseTexts
 from services.retriever.dense.flat import use_one_thread
 from services.retriever.edition import Edition
 from services.retriever.passages.collection import Change, Collection
+from services.retriever.passages.passage import packed
 from services.retriever.passages.store import CollectionRow, StoredPassage
 from services.retriever.plan import Plan, load_plan
 from services.retriever.search import retrieve
@@ -24,12 +27,14 @@ from services.retriever.words.terms import Stem, english_stemmer, terms
 from trimtab.contracts.documents import Document
 from trimtab.contracts.encode import TokenVectors
 from trimtab.contracts.retrieve import PUBLIC_TENANT, Hit, RetrieveRequest, Signals
+from trimtab.contracts.sparse import SparseRow, SparseVectors
 from trimtab.contracts.tensor import Matrix
 
 POOL = 50
 """Candidates per query."""
 
 _NO_LIMIT = 1 << 30
+_NO_SLOTS = np.empty(0, dtype=np.int64)
 _RETRIEVER = Path(__file__).parents[1] / "services" / "retriever" / "components" / "hybrid@1"
 
 
@@ -49,6 +54,10 @@ class Pool:
     """Ids of the 50 best by BM25."""
     foreign: Matrix | None
     """(1, n) f32: in place of the signals' ``session``, the cosine to a session about something else."""
+    sparse: list[str] = field(default_factory=list)
+    """Ids of the 50 best by learned sparse vectors; none where there is no model of them."""
+    three: list[str] = field(default_factory=list)
+    """Ids of the candidates of all three lists, fused; the same."""
 
     @property
     def relevant(self) -> int:
@@ -94,20 +103,33 @@ class Searcher:
     """Id -> slot."""
     stem: Stem
     """Of this thread."""
+    three: Edition
+    """The same passages searched by learned sparse vectors too."""
 
     @classmethod
-    def of(cls, task: Task, encoder: Encoder, plan: Plan) -> "Searcher":
-        """Encode the passages of a task and index them."""
+    def of(
+        cls, task: Task, encoder: Encoder, plan: Plan, sparse: SparseTexts | None = None
+    ) -> "Searcher":
+        """Encode the passages of a task and index them; with ``sparse`` also by their sparse vectors."""
         use_one_thread()
         encoded = encoder.passages(task)
         dimension, token_dimension = encoded.vectors.shape[1], encoded.tokens.shape[1]
         row = CollectionRow(
-            1, task.name, "benchmark", encoder.component, dimension, token_dimension
+            1,
+            task.name,
+            "benchmark",
+            encoder.component,
+            dimension,
+            token_dimension,
+            None if sparse is None else sparse.space,
         )
-        rows = zip(task.documents, encoded.vectors, encoded.tokens_of(), strict=True)
+        meant = [b""] * len(task.documents)
+        if sparse is not None:
+            meant = [packed(each) for each in sparse.passages(task)]
+        rows = zip(task.documents, encoded.vectors, encoded.tokens_of(), meant, strict=True)
         stored = [
-            StoredPassage(slot, slot + 1, _hit(document), vector, tokens.tobytes())
-            for slot, (document, vector, tokens) in enumerate(rows)
+            StoredPassage(slot, slot + 1, _hit(document), vector, tokens.tobytes(), terms)
+            for slot, (document, vector, tokens, terms) in enumerate(rows)
         ]
         collection = Collection(row, lambda slots: [stored[slot].hit for slot in slots])
         edition = Edition(collection, _RETRIEVER.name, plan)
@@ -116,8 +138,12 @@ class Searcher:
         given = collection.lexical_input()
         built = LexicalIndex(given.slots, given.documents, given.vocabulary, plan.lexical)
         edition.adopt_lexical(built, given.generation)
+        three = Edition(
+            collection, "three", msgspec.structs.replace(plan, legs=("dense", "words", "sparse"))
+        )
+        three.adopt_lexical(built, given.generation)
         ids = [document.id for document in task.documents]
-        return cls(edition, ids, {each: slot for slot, each in enumerate(ids)}, stem)
+        return cls(edition, ids, {each: slot for slot, each in enumerate(ids)}, stem, three)
 
     def pool(self, query: Query, asked: "Asked") -> Pool:
         """Return the candidates of one query."""
@@ -147,6 +173,24 @@ class Searcher:
             self._ids(lexical.slots),
             self._cosines(ids, asked.foreign),
         )
+
+    def with_sparse(self, pool: Pool, asked: "Asked", query: SparseRow) -> Pool:
+        """Return the pool with what a query's learned sparse vector finds, alone and with the others."""
+        collection = self.edition.collection
+        request = RetrieveRequest(
+            collection=collection.row.name,
+            namespace=collection.row.namespace,
+            text=pool.query.text,
+            vector=Matrix.of(asked.vector[np.newaxis]),
+            limit=POOL,
+            sparse=None
+            if collection.row.sparse is None
+            else SparseVectors.of(collection.row.sparse, [query], "f32"),
+        )
+        reply = retrieve(self.three, request, PUBLIC_TENANT, self.stem, _NO_LIMIT).reply
+        visible = collection.visible(PUBLIC_TENANT)
+        alone = collection.sparse.search(query, POOL, visible, _NO_SLOTS)
+        return replace(pool, sparse=self._ids(alone.slots), three=[hit.id for hit in reply.hits])
 
     def _ids(self, slots: NDArray[np.int64]) -> list[str]:
         return [self.ids[slot] for slot in slots.tolist()]
@@ -184,13 +228,19 @@ def asked(task: Task, split: Split, encoder: Encoder) -> list[Asked]:
     ]
 
 
-def pools(task: Task, split: Split, encoder: Encoder, plan: Plan) -> list[Pool]:
+def pools(
+    task: Task, split: Split, encoder: Encoder, plan: Plan, sparse: SparseTexts | None = None
+) -> list[Pool]:
     """Return the candidates of every query of one split of a task."""
     queries = asked_of(task, split)
-    searcher = Searcher.of(task, encoder, plan)
+    searcher = Searcher.of(task, encoder, plan, sparse)
     progress(f"retrieving {task.name} {split}: {len(queries)} queries")
-    rows = zip(queries, asked(task, split, encoder), strict=True)
-    return [searcher.pool(query, each) for query, each in rows]
+    vectors = asked(task, split, encoder)
+    found = [searcher.pool(query, each) for query, each in zip(queries, vectors, strict=True)]
+    if sparse is None:
+        return found
+    rows = zip(found, vectors, sparse.queries(task, split), strict=True)
+    return [searcher.with_sparse(*row) for row in rows]
 
 
 def _rank(ids: Sequence[str], wanted: str) -> int:

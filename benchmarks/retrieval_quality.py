@@ -19,6 +19,7 @@ from benchmarks.rerank_data import DataMissing, Task, mixed, tasks, unseen
 from benchmarks.rerank_pools import Pool, pools, serving_plan
 from benchmarks.rerank_texts import Encoder
 from benchmarks.rerank_train import COMPONENTS, DEFAULT
+from benchmarks.sparse_texts import MISSING, SparseTexts, brought
 from services.reranker.component import SHIPPED, Component, load_component
 from services.reranker.ranking import rank
 from services.retriever.querymodel.windows import Windows
@@ -27,6 +28,7 @@ from trimtab.evaluation.bootstrap import Clusters, Interval, paired
 from trimtab.evaluation.metrics import Values, measure
 
 DENSE, WORDS, HYBRID = "dense", "BM25", "hybrid"
+SPARSE, THREE = "sparse", "hybrid + sparse"
 SHOWN = ("R@1", "R@5", "MRR@10", "Contain@50")
 _JUDGED = "R@5"
 _SEED = 7
@@ -68,13 +70,16 @@ class Measured:
         return paired(after, before, self.clusters)
 
 
-def rows(components: Sequence[Component]) -> list[Row]:
-    """Return every way to search, each after what it is compared with."""
+def rows(components: Sequence[Component], *, sparse: bool = False) -> list[Row]:
+    """Return every way to search, each after what it is compared with; ``sparse``: whether there is a model of it."""
     found = [
         Row(DENSE, lambda pool: pool.nearest, ""),
         Row(WORDS, lambda pool: pool.lexical, DENSE),
         Row(HYBRID, lambda pool: pool.ids, DENSE),
     ]
+    if sparse:
+        found.append(Row(SPARSE, lambda pool: pool.sparse, DENSE))
+        found.append(Row(THREE, lambda pool: pool.three, HYBRID))
     for each in components:
         if not each.wants_session:
             found.append(Row(f"+ {each.reference}", _by(each, _alone), HYBRID))
@@ -214,7 +219,7 @@ def _figure(measured: Measured, name: str, baseline: str, aim: Aim | None = None
     )
 
 
-def _collections(most: int) -> list[Measured]:
+def _collections(most: int, sparse: SparseTexts | None) -> list[Measured]:
     learnt = [replace(task, test=task.test[:most]) for task in tasks()]
     searched: list[tuple[str, Task]] = [
         ("attack, held-out actors", learnt[0]),
@@ -223,8 +228,11 @@ def _collections(most: int) -> list[Measured]:
         ("stdlib, nothing of it trained on", replace(unseen(), test=unseen().test[:most])),
     ]
     encoder, plan = Encoder(), serving_plan().plan
-    ways = rows([load_component(SHIPPED / reference) for reference in COMPONENTS])
-    return [compare(title, pools(task, "test", encoder, plan), ways) for title, task in searched]
+    components = [load_component(SHIPPED / reference) for reference in COMPONENTS]
+    ways = rows(components, sparse=sparse is not None)
+    return [
+        compare(title, pools(task, "test", encoder, plan, sparse), ways) for title, task in searched
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -232,7 +240,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments.read("retrieval_quality", __doc__, rounds=1, requests=10_000, argv=argv)
     machine = report.begin("retrieval_quality")
     try:
-        measured = _collections(given.requests)
+        sparse = brought()
+        measured = _collections(given.requests, sparse)
         models, _ = next_passages(quick=given.quick, most=given.requests)
     except DataMissing as missing:
         print(missing, file=sys.stderr)
@@ -245,6 +254,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         notes=[
             *(table(each) for each in measured),
             models,
+            *([] if sparse is not None else [MISSING]),
             "Percent; differences in points with a 95 % interval, actors or articles drawn whole. Sessions are "
             "consecutive questions of one article, or behaviours of one actor, the three before each: a person "
             "strays more. The last column compares a reranker with the order that it got, and the one with "

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from trimtab.client import Client
 from trimtab.contracts.errors import BusUnavailable, NoWorkers, TrimtabError
 from trimtab.contracts.pipeline import SearchReply
+from trimtab.contracts.retrieve import RetrieveReply, SparseUse
 from trimtab.evaluation.live import Advance, Encoded, Live
 from trimtab.evaluation.metrics import DEPTH, without_repeats
 from trimtab.evaluation.queries import Query
@@ -33,6 +34,8 @@ class Answers:
     """Release -> answers it gave."""
     versions: dict[str, str] = field(default_factory=dict)
     """Stage -> component, of the last answer."""
+    sparse: list[Ranking] = field(default_factory=list)
+    """The candidates by learned sparse vectors alone; of the retriever alone, and only where it searched them."""
 
     @property
     def error_rate(self) -> float:
@@ -136,6 +139,10 @@ async def retrieved(
         ids = without_repeats(hit.id for hit in reply.hits)
         answers.run.append(ranking_of(query, ids))
         answers.releases[live.release.name] += 1
+        if reply.sparse is SparseUse.USED:
+            answers.sparse.append(ranking_of(query, _by_sparse(reply)))
+        elif reply.sparse is not None:
+            answers.degraded[f"sparse: {reply.sparse.value}"] += 1
         advance(1)
     return answers
 
@@ -166,3 +173,12 @@ async def reordered(
         found.after.append(ranking_of(query, without_repeats(after)))
         advance(1)
     return found
+
+
+def _by_sparse(reply: RetrieveReply) -> tuple[str, ...]:
+    """Return the candidates that share a term with the query, the greatest product first."""
+    if reply.signals is None or reply.signals.sparse is None:
+        return ()
+    products = reply.signals.sparse.array()[0].tolist()
+    best = sorted(range(len(products)), key=lambda place: -products[place])
+    return without_repeats(reply.hits[place].id for place in best if products[place] > 0)

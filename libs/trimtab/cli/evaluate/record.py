@@ -16,7 +16,7 @@ from trimtab.evaluation.page import Section, Table
 from trimtab.evaluation.queries import Query, digest
 from trimtab.evaluation.runs import append_history
 from trimtab.evaluation.searching import Answers
-from trimtab.evaluation.summary import Summary
+from trimtab.evaluation.summary import Summary, summarise
 
 _TREND = 60
 """Runs shown of a history."""
@@ -33,6 +33,7 @@ def record_of(
     whole: bool = False,
 ) -> dict[str, Any]:
     """Return a run in numbers; every cluster of it when ``whole``, else the worst ten."""
+    alone = sparse_alone(answers, seed)
     return {
         "at": time.time(),
         "collection": collection,
@@ -45,8 +46,25 @@ def record_of(
         "errors": dict(answers.errors),
         "degraded": dict(answers.degraded),
         "latency_ms": LatencyMs.of(answers.took_ms).shape() if answers.took_ms else None,
+        "sparse": None if alone is None else alone.shape()["metrics"],
         **summary.shape(whole=whole),
     }
+
+
+def sparse_alone(answers: Answers, seed: int) -> Summary | None:
+    """Return the figures of the candidates by learned sparse vectors alone; None where they were not searched."""
+    return summarise(answers.sparse, seed) if answers.sparse else None
+
+
+def show_sparse(answers: Answers, seed: int) -> None:
+    """Print one row for people, or why there is none."""
+    alone = sparse_alone(answers, seed)
+    if alone is None:
+        line = "none: asked with --no-rerank of a release that searches sparse vectors (docs/sparse.md)"
+    else:
+        figures = (f"{name} {each.text(100)} %" for name, each in alone.figures.items())
+        line = f"{', '.join(figures)}, of {alone.queries} queries"
+    stdout().print(f"{'sparse':>10}  {line}", markup=False, soft_wrap=True)
 
 
 def remember(history: Path, record: dict[str, Any]) -> None:

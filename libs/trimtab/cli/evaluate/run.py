@@ -114,6 +114,7 @@ def run(
     else:
         stdout().print(f"{collection}: {len(asked)} queries through the {through}", markup=False)
         record.show(summary, answers)
+        record.show_sparse(answers, seed)
     if publish and not answers.errors:
         told = evaluation_of(line, record.same_queries(kept, line)[:-1])
         asyncio.run(tell(nats_url(nats), nkey_seed, told))
