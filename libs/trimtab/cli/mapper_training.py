@@ -89,7 +89,7 @@ def train(
     vectors; where none runs, one is started for this command.
     """
     words = ["--taxonomy", taxonomy_file, "--examples", str(examples), "--name", name]
-    asked = _encoder(nats)
+    asked = encoder_words(nats)
     if push and asked == [_ALONE]:
         remedy = "start one with `trimtab up`, or name it with --nats"
         raise Failure("there is no deployment to push to", remedy, ExitCode.UNREACHABLE)
@@ -139,12 +139,12 @@ def predict(
 ) -> None:
     """Map a file of texts with a component that need not be deployed; --json gives a line per row."""
     words = [str(file), "--adapter", adapter, "--threshold", str(threshold), "--top", str(top)]
-    words += _encoder(nats)
+    words += encoder_words(nats)
     words += ["--vectors", str(vectors)] if vectors is not None else []
     run("services.mapper.predict", words, as_json=as_json)
 
 
-def _encoder(nats: str | None) -> list[str]:
+def encoder_words(nats: str | None) -> list[str]:
     """Return who is asked for vectors: a deployment that is named or runs here, else one of its own."""
     known = nats or os.environ.get(VARIABLE) or state.running(Home.find().state)
     return ["--nats", nats_url(nats)] if known else [_ALONE]

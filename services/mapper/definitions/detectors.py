@@ -16,7 +16,7 @@ from services.mapper.definitions.names import normalise
 from services.mapper.definitions.patterns import PatternRefused, compile_pattern
 from services.mapper.definitions.taxonomy import Taxonomy
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 KEYS = (
     "name",
@@ -144,7 +144,7 @@ def load_detector(path: Path, taxonomy: Taxonomy) -> Detector:
     """Read and check one detector; raises DefinitionInvalid like :func:`load_detectors`."""
     top = read_section(path).only(*KEYS)
     name = top.text("name")
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise top.wrong("name", "must be lower-case letters, digits and dashes")
     exact = _exact(top.section("labels"), taxonomy)
     normalised = _table(top.section("labels"), exact)

@@ -91,6 +91,8 @@ class Figures:
     """95th percentile of the time to an answer."""
     unknown_precision: float
     """Of the answers ``OTHER.Unknown``, the share that should be; NaN without one."""
+    unknown_recall: float
+    """Of the cases that should come out so, the share that does; NaN without one."""
 
 
 def score(case: GoldenCase, answer: Answer, labels: Collection[str]) -> Scored:
@@ -109,6 +111,7 @@ def label_f1(expected: Sequence[str], found: Sequence[str]) -> float:
 def figures(scored: Sequence[Scored]) -> Figures:
     """Return what some scored cases amount to; at least one is needed."""
     unknown = [each for each in scored if each.answer.labels == (UNKNOWN,)]
+    nobody = [each for each in scored if each.case.expected == [UNKNOWN]]
     wanted = [each for each in scored if each.case.expected != [UNKNOWN]]
     return Figures(
         cases=len(scored),
@@ -120,6 +123,7 @@ def figures(scored: Sequence[Scored]) -> Figures:
         unknown_precision=_mean([float(each.case.expected == [UNKNOWN]) for each in unknown])
         if unknown
         else math.nan,
+        unknown_recall=_mean([float(each in unknown) for each in nobody]) if nobody else math.nan,
     )
 
 
