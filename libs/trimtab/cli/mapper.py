@@ -10,6 +10,7 @@ from trimtab.cli.address import nats_url
 from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.link import reach
+from trimtab.cli.mappers.engine import engine
 from trimtab.cli.mappers.fallbacks import fallbacks
 from trimtab.cli.mappers.frameworks import frameworks
 from trimtab.cli.mappers.rules import rules
@@ -32,9 +33,11 @@ mapper.add_typer(frameworks, name="frameworks")
 mapper.command("fallbacks")(fallbacks)
 mapper.add_typer(mapper_training.taxonomy, name="taxonomy")
 mapper.add_typer(mapper_quality.quality, name="quality")
+mapper.add_typer(mapper_quality.detectors, name="detectors")
 mapper.command("train")(mapper_training.train)
 mapper.command("report")(mapper_training.report)
 mapper.command("predict")(mapper_training.predict)
+mapper.command("engine")(engine)
 
 
 @runtime.command("show-mode")

@@ -23,7 +23,7 @@ from trimtab.contracts.control import (
 )
 from trimtab.contracts.mapping import MappingMode
 from trimtab.control.assignment import Role
-from trimtab.control.tunables import QUERY_MODEL, tunable_of
+from trimtab.control.tunables import QUERY_MODEL, checked, tunable_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def chosen(
                 return _number(found.value)
         released = release.settings.get(asked)
         if released is not None:
-            return _number(released)
+            return checked(asked, released) if isinstance(released, str) else _number(released)
     return None
 
 

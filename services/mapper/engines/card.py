@@ -95,7 +95,7 @@ def load_engine(folder: Path) -> EngineFiles:
     card = _card(folder, manifest)
     files = EngineFiles(folder, manifest, card, _calibration(folder, manifest))
     if files.lora and card.kind != "vllm":
-        raise ArtifactCorrupt(manifest.reference, LORA, "needs kind vllm; no other server takes it")
+        raise ArtifactCorrupt(manifest.reference, LORA, "needs kind vllm, no other server takes it")
     missing = [name for name in LORA_FILES if f"{LORA}/{name}" not in manifest.files]
     if files.lora and missing:
         raise ArtifactCorrupt(manifest.reference, LORA, f"lacks {', '.join(missing)}")
