@@ -107,7 +107,7 @@ class Mirror:
         try:
             await self._lanes.far(self._database.drop, self.name)
         except VectorsAway as error:
-            self._log.warning("mirror_not_dropped", name=self.name, detail=str(error))
+            self._log.warning("mirror_not_dropped", collection=self.name, detail=str(error))
 
     async def close(self) -> None:
         """Stop; what the database has not taken is sent after the next start."""
@@ -123,7 +123,7 @@ class Mirror:
             except VectorsAway as error:
                 await self._away(error)
             except Exception:  # noqa: BLE001 - this loop must not end: the database would never catch up
-                self._log.exception("mirror_failed", name=self.name)
+                self._log.exception("mirror_failed", collection=self.name)
                 self._become(DenseOutage.BEHIND)
             self._tried.set()
             await self._sleep()
@@ -174,12 +174,12 @@ class Mirror:
     def _say(self, error: VectorsAway) -> None:
         if self.outage in (None, DenseOutage.BEHIND):
             self._log.warning(
-                "vectors_away", name=self.name, cause=error.cause.value, detail=str(error)
+                "vectors_away", collection=self.name, cause=error.cause.value, detail=str(error)
             )
 
     def _become(self, outage: DenseOutage | None) -> None:
         if outage is None and self.outage not in (None, DenseOutage.BEHIND):
-            self._log.info("vectors_back", name=self.name)
+            self._log.info("vectors_back", collection=self.name)
         if outage != self.outage:
             self.outage = outage
             self.on_change()
