@@ -41,6 +41,7 @@ SPEED = (
     Run("encoder_service"),
     Run("retriever_overhead", ("--passages", "100000")),
     Run("freshness"),
+    Run("mapper_speed"),
     Run("search_latency"),
 )
 """Every speed claim, in about half an hour; cold_start fills the home that the others use."""

@@ -152,17 +152,17 @@ def alone(rounds: list[dict[str, Timings]]) -> list[Figure]:
     return figures
 
 
-def crowded(rounds: list[dict[str, Timings]], what: str, aim: Aim) -> list[Figure]:
-    """Return the figures at 32 mappings at a time."""
+def crowded(rounds: list[dict[str, Timings]], what: str, here: str, aim: Aim) -> list[Figure]:
+    """Return the figures at 32 mappings at a time; ``here`` says how many threads the local way had."""
     n = sum(len(timings["nats"].latencies_ms) for timings in rounds)
     share = [r["nats"].per_second / r["local"].per_second for r in rounds]
-    here = [r["local"].per_second for r in rounds]
+    local = [r["local"].per_second for r in rounds]
     there = [r["nats"].per_second for r in rounds]
     p95 = [r["nats"].p95_ms for r in rounds]
     at = f"concurrency {CROWD}"
     return [
         over_rounds(f"{what} through the bus, {at}", "maps/s", there, n=n, aim=aim),
-        over_rounds(f"{what} in process, a thread per core", "maps/s", here, n=n),
+        over_rounds(f"{what} in process, {here}", "maps/s", local, n=n),
         over_rounds(f"{what} ratio: through the bus / in process, {at}", "x", share, n=n),
         over_rounds(f"{what} p95 through the bus, {at}", "ms", p95, n=n),
     ]
@@ -185,11 +185,12 @@ async def measured(opened: Ways, given: arguments.Arguments) -> list[Figure]:
     crowd = Plan(given.rounds, 4 * given.requests, concurrency=CROWD, block=8 * CROWD)
     whole = Plan(given.rounds, max(4, given.requests // BATCH), concurrency=2, block=8)
     found = alone(await alternate(opened.calls(beside=False, mode=hybrid), one))
-    found += crowded(await alternate(opened.calls(beside=True, mode=hybrid), crowd), "maps", MAPS)
+    by_model = await alternate(opened.calls(beside=True, mode=hybrid), crowd)
+    found += crowded(by_model, "maps", "a thread per core", MAPS)
     found.append(batches(await alternate(opened.batched(), whole), "maps"))
     await opened.switch(KillCommand(switch=Switch.MAPPER_MODE, value="rules_only"), rules)
     by_rules = await alternate(opened.calls(beside=False, mode=rules), crowd)
-    found += crowded(by_rules, "maps by rules", RULES)
+    found += crowded(by_rules, "maps by rules", "one thread", RULES)
     found.append(batches(await alternate(opened.batched(), whole), "maps by rules"))
     await opened.switch(RestoreCommand(switch=Switch.MAPPER_MODE), hybrid)
     return found
