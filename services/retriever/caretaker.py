@@ -195,11 +195,22 @@ class Caretaker:
         kept.condition = _indexed(kept).unsaved(_now())
 
     async def _save(self, kept: _Kept) -> None:
-        started = _now()
+        began = _now()
         async with self._changing:  # searches go on meanwhile; only changes wait
-            if kept in self._kept and kept.edition.index is not None:
-                await self._indexing.save(kept.edition, on_host(kept.edition.index))
-            kept.condition = kept.condition.saved(_now(), _now() - started)
+            if kept not in self._kept or kept.edition.index is None:
+                kept.condition = kept.condition.saved(_now())
+                return
+            index = on_host(kept.edition.index)
+            written = await self._indexing.write(kept.edition, index)
+            kept.condition = kept.condition.saved(
+                _now()
+            )  # what comes from here on is in no snapshot
+        try:
+            await self._indexing.seal(written)
+        except BaseException:
+            kept.condition = kept.condition.unsaved(_now())
+            raise
+        kept.condition = replace(kept.condition, saved_at=_now(), save_took_s=_now() - began)
 
 
 def _indexed(kept: _Kept) -> Condition:

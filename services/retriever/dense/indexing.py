@@ -6,11 +6,13 @@ thread, a part at a time, so that searches pass in between.
 
 import math
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from services.retriever.dense import golden, kinds, snapshot
+from services.retriever.dense.golden import GoldenSet
 from services.retriever.dense.index import DenseIndex, Slots
 from services.retriever.dense.snapshot import Header, SnapshotRefused
 from services.retriever.edition import Edition
@@ -26,6 +28,18 @@ _FILL_CHUNK = 8192
 
 class WrongIndex(Exception):
     """An index that was just built does not find what is in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A snapshot that only wants to be sealed."""
+
+    partial: Path
+    """Where its index lies."""
+    header: Header
+    """What it holds."""
+    questions: GoldenSet
+    """What it answers."""
 
 
 class Indexing:
@@ -85,8 +99,8 @@ class Indexing:
         await self._lanes.search(edition.adopt_index, index, changed, indexed=header.indexed)
         return len(changed)
 
-    async def save(self, edition: Edition, index: DenseIndex) -> None:
-        """Write a snapshot; nobody may change the collection meanwhile."""
+    async def write(self, edition: Edition, index: DenseIndex) -> Written:
+        """Write the index of a snapshot; nobody may change the collection meanwhile."""
         collection, nprobe = edition.collection, edition.plan.dense.nprobe
         asked = await self._lanes.search(
             lambda: collection.vectors(golden.spread(collection.slots))
@@ -103,9 +117,15 @@ class Indexing:
             kind=index.kind,
             indexed=edition.indexed,
         )
-        await self._lanes.store(self._store.flush)
         folder = loading.snapshots_of(self._state, collection.row.name, edition.component)
-        await self._lanes.build(snapshot.save, folder, index, header, questions)
+        partial = await self._lanes.build(snapshot.write, folder, index)
+        return Written(partial, header, questions)
+
+    async def seal(self, written: Written) -> None:
+        """Make it a snapshot; the collection may change again."""
+        # or after a crash the snapshot would know of changes that the store lost
+        await self._lanes.store(self._store.flush)
+        await self._lanes.build(snapshot.seal, written.partial, written.header, written.questions)
 
     async def _empty(self, edition: Edition, passages: int) -> DenseIndex:
         plan, dimension = edition.plan, edition.collection.row.dimension

@@ -69,15 +69,28 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """Passages when the index was trained; 0 when nobody wrote it down."""
 
 
-def save(folder: Path, index: DenseIndex, header: Header, questions: GoldenSet) -> Path:
-    """Write a snapshot below ``folder`` and remove older ones; return its folder.
+def write(folder: Path, index: DenseIndex) -> Path:
+    """Write the index alone below ``folder``, where nobody reads it yet; return what :func:`seal` needs.
 
-    The files are flushed before a rename makes them visible: a crash leaves the old snapshot or the new one.
+    Nobody may change the index meanwhile; what takes longest, checksums and the disk, is left to the seal.
     """
     folder.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder))
     try:
         index.write(partial / INDEX)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return partial
+
+
+def seal(partial: Path, header: Header, questions: GoldenSet) -> Path:
+    """Make what was written a snapshot and remove older ones; return its folder.
+
+    The files are flushed before a rename makes them visible: a crash leaves the old snapshot or the new one.
+    """
+    folder = partial.parent
+    try:
         (partial / GOLDEN).write_bytes(msgspec.json.encode(questions))
         write_manifest(
             partial,

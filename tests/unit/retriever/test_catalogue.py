@@ -261,8 +261,10 @@ async def test_passages_are_put_while_a_snapshot_is_sealed_and_the_next_start_ha
     monkeypatch.setattr("services.retriever.upkeep._SNAPSHOT_QUIET_S", 0.0)
     put(tmp_path, 0, 250)
     async with opened(tmp_path, WITH_IVF) as catalogue:
-        await begun.wait()
-        await catalogue.apply(batch(250, 300))
+        catalogue.caretaker.start()
+        async with asyncio.timeout(60):
+            await begun.wait()
+            await catalogue.apply(batch(250, 300))
         meanwhile = answers_exactly(catalogue.get(FIRST, "docs"), VECTORS[:300])
         allowed.set()
 
