@@ -11,6 +11,7 @@ from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.link import reach
 from trimtab.cli.mappers.engine import engine
+from trimtab.cli.mappers import migration
 from trimtab.cli.mappers.fallbacks import fallbacks
 from trimtab.cli.mappers.frameworks import frameworks
 from trimtab.cli.mappers.rules import rules
@@ -31,6 +32,7 @@ mapper.add_typer(versions, name="versions")
 mapper.add_typer(rules, name="rules")
 mapper.add_typer(frameworks, name="frameworks")
 mapper.command("fallbacks")(fallbacks)
+migration.add_to(mapper_training.taxonomy)
 mapper.add_typer(mapper_training.taxonomy, name="taxonomy")
 mapper.add_typer(mapper_quality.quality, name="quality")
 mapper.add_typer(mapper_quality.detectors, name="detectors")
