@@ -1,0 +1,133 @@
+"""A changed mapper is measured on golden cases over the bus before it may take requests, and refused until it passed."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.drills.adapters import push, variant
+from tests.fleet import ROOT, SERVICES, Fleet
+from trimtab.client import Client
+
+pytestmark = pytest.mark.integration
+
+NEXT = "next-head@2"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command answered."""
+
+    code: int
+    json: Any
+    errors: str
+
+
+async def trimtab(fleet: Fleet, *words: str) -> Said:
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("trimtab"),
+        *(*words, "--nats", fleet.url, "--json"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "TRIMTAB_HOME": str(fleet.home)},
+    )
+    printed, errors = await process.communicate()
+    assert process.returncode is not None
+    return Said(process.returncode, json.loads(printed) if printed else None, errors.decode())
+
+
+def refused(said: Said) -> list[str]:
+    return [found["interlock"] for found in said.json["interlocks"] if not found["ok"]]
+
+
+def thresholds(folder: Path) -> Path:
+    """Write the shipped thresholds with time for a busy machine: how fast it answers is not the matter here."""
+    shipped = (ROOT / "deploy" / "policies" / "quality.yaml").read_text()
+    file = folder / "quality.yaml"
+    file.write_text(shipped.replace("cpu: 250", "cpu: 60000"))
+    return file
+
+
+async def loaded(client: Client, component: str) -> None:
+    """Wait until the controller knows of a mapper that holds a component."""
+    async with asyncio.timeout(120):
+        while not any(
+            component in worker.components for worker in (await client.status(timeout_s=20)).workers
+        ):
+            await asyncio.sleep(0.1)
+
+
+async def test_a_changed_mapper_is_refused_until_its_golden_cases_passed_for_exactly_this_release(
+    stocked_fleet: Fleet, tmp_path: Path
+) -> None:
+    fleet = stocked_fleet
+    generous = thresholds(tmp_path)
+    strict = tmp_path / "strict.yaml"
+    strict.write_text(generous.read_text().replace("golden_cases: 100", "golden_cases: 5000"))
+    fleet.spawn("controller", quality=str(generous))
+    await fleet.start(*(service for service in SERVICES if service != "controller"))
+    async with Client.connect(fleet.url, name="test") as client:
+        await push(client, variant(tmp_path, NEXT, confidence=0.95))
+        await trimtab(fleet, "release", "create", "next", "--map", NEXT)
+        await loaded(client, NEXT)
+    start = ("canary", "start", "next", "--weight", "5")
+    validate = ("mapper", "quality", "validate", "next", "--thresholds")
+
+    unmeasured = await trimtab(fleet, *start)
+    failing = await trimtab(fleet, *validate, str(strict))
+    after_failing = await trimtab(fleet, *start, "--dry-run")
+    passing = await trimtab(fleet, *validate, str(generous), "--reason", "new adapter")
+    shown = await trimtab(fleet, "release", "show", "next")
+    allowed = await trimtab(fleet, *start)
+    promoted = await trimtab(fleet, "canary", "promote")
+    smoke = await trimtab(fleet, "mapper", "quality", "smoke", "--n", "12")
+
+    assert unmeasured.code == 1
+    assert "gate:quality" in unmeasured.errors
+    assert "trimtab mapper quality validate next" in unmeasured.errors
+    assert failing.code == 1
+    assert [check["name"] for check in failing.json["checks"] if not check["ok"]] == [
+        "golden_cases"
+    ]
+    assert refused(after_failing) == ["gate:quality"]
+    assert passing.code == 0, passing.json["checks"]
+    assert (passing.json["verdict"], passing.json["recorded"]) == ("PASS", True)
+    assert passing.json["release_hash"] == shown.json["hash"]
+    assert [NEXT in version for version in passing.json["versions"]["adapter"]] == [True]
+    assert shown.json["gates"]["quality"]["shortfall"] == ""
+    assert allowed.json["status"] == "written", allowed.errors
+    assert promoted.json["status"] == "written", promoted.errors
+    assert smoke.code == 0, smoke.json
+    assert {row["release"] for row in smoke.json["cases"]} == {"next"}
+
+
+async def test_what_cannot_be_measured_is_told_apart_from_what_is_measured_badly(
+    fleet: Fleet,
+) -> None:
+    """A release that is not there, a deployment that is not there, a model that the kill-switch keeps away."""
+    few = ("mapper", "quality", "validate", "--detector", "perspective")
+    await fleet.start("controller")
+    unknown = await trimtab(fleet, "mapper", "quality", "validate", "nobody")
+    unserved = await trimtab(fleet, "mapper", "quality", "smoke")
+    await fleet.start("encoder", "mapper", "gateway")
+
+    await trimtab(fleet, "mapper", "runtime", "kill-switch", "on", "--reason", "test")
+    switched = await trimtab(fleet, *few)
+    smoke = await trimtab(fleet, "mapper", "quality", "smoke", "--detector", "llama-guard")
+    shown = await trimtab(fleet, "release", "show", "base")
+
+    assert (unknown.code, unserved.code) == (1, 3)
+    assert "nobody" in unknown.json["error"]["problem"]
+    checks = {check["name"]: check["ok"] for check in switched.json["checks"]}
+    assert switched.code == 1
+    assert checks["answers under the kill-switch"] is False
+    assert switched.json["recorded"] is False
+    assert shown.json["gates"] == {}
+    assert (smoke.code, len(smoke.json["cases"])) == (0, 10)
