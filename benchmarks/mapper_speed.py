@@ -23,7 +23,7 @@ from benchmarks.rounds import Call, Plan, Timings, alternate
 from trimtab.client import Client
 from trimtab.contracts.component import Release
 from trimtab.contracts.control import Switch
-from trimtab.contracts.mapping import MappingMode, MapReply
+from trimtab.contracts.mapping import MappingMode, MapReply, parts_of
 from trimtab.contracts.orders import Command, KillCommand, Order, RestoreCommand
 from trimtab.contracts.pipeline import MapCall
 from trimtab.control.store import ControlStore
@@ -198,7 +198,8 @@ async def measured(opened: Ways, given: arguments.Arguments) -> list[Figure]:
 
 async def measure(given: arguments.Arguments) -> list[Figure]:
     """Bring a deployment up and measure both ways."""
-    texts = questions(fleet.QUICK_MODULES if given.quick else ())
+    asked = questions(fleet.QUICK_MODULES if given.quick else ())
+    texts = [text for text in asked if len(parts_of(text)) == 1]  # a bar would make two of one
     with tempfile.TemporaryDirectory() as scratch:
         # A home of its own: what it holds of a component is then what its worker loaded.
         async with (
