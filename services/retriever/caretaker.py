@@ -9,10 +9,10 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from services.retriever import upkeep
-from services.retriever.dense.index import DenseIndex, Uncodable
+from services.retriever.dense.index import Uncodable
+from services.retriever.dense.indexing import Indexing
 from services.retriever.dense.ondevice import on_host
 from services.retriever.dense.placing import Placing
 from services.retriever.edition import Edition
@@ -27,19 +27,6 @@ _RETRY_S = 5.0
 _SHORTEST_SLEEP_S = 0.01
 
 
-class Indexes(Protocol):
-    """What makes, reads and saves the indexes of editions."""
-
-    async def make(self, edition: Edition) -> None:
-        """Build the index that the plan wants, and let it answer."""
-
-    async def restore(self, edition: Edition) -> int | None:
-        """Let the newest snapshot answer; return how many passages changed since, None without one."""
-
-    async def save(self, edition: Edition, index: DenseIndex) -> None:
-        """Write a snapshot."""
-
-
 @dataclass
 class _Kept:
     edition: Edition
@@ -50,7 +37,7 @@ class Caretaker:
     """Looks after the editions of one worker; lives in the event loop."""
 
     def __init__(
-        self, lanes: Lanes, indexing: Indexes, changing: asyncio.Lock, log: Logger
+        self, lanes: Lanes, indexing: Indexing, changing: asyncio.Lock, log: Logger
     ) -> None:
         """``changing`` is held by whoever changes a collection, and here while one is saved."""
         self._lanes = lanes
