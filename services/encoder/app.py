@@ -15,6 +15,7 @@ from services.encoder.encoding import ENDPOINT, Encoder
 from services.encoder.probe import prove
 from services.encoder.settings import EncoderSettings
 from services.encoder.sparse.model import SparseModel, open_model
+from trimtab.artifacts.manifest import ArtifactError
 from trimtab.artifacts.store import provide
 from trimtab.bus.server import Endpoint
 from trimtab.contracts import subjects
@@ -95,14 +96,24 @@ class _Wiring:
             encoder.backend.close()
 
     async def _sparse(self, worker: Worker) -> SparseModel | None:
-        """Return the model of learned sparse vectors, loaded once for all components; None: none is configured."""
+        """Return the model of learned sparse vectors, loaded once for all components.
+
+        None: none is configured, or it cannot be trusted or found, and the worker is degraded.
+        """
         reference = self.settings.sparse
-        if reference and self.model is None:
-            components = worker.deployment.home / "components"
+        if not reference or self.model is not None:
+            return self.model
+        components = worker.deployment.home / "components"
+        pruning, threads = self.settings.pruning, self.settings.threads
+        try:
             folder, _ = await provide(worker.connection, reference, components)
-            pruning, threads = self.settings.pruning, self.settings.threads
             self.model = await asyncio.to_thread(open_model, folder, pruning, threads)
-            worker.identity.facts["sparse"] = str(self.model.space)
+        except ArtifactError as error:
+            # Searches go on with their other legs, and the worker says what is missing.
+            worker.log.warning("sparse_refused", component=reference, error=type(error).__name__)
+            worker.feel(Readiness.DEGRADED, f"no learned sparse vectors: {error}")
+            return None
+        worker.identity.facts["sparse"] = str(self.model.space)
         return self.model
 
     async def _backend(self, worker: Worker, reference: str) -> tuple[EncoderBackend, str]:

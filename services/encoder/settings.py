@@ -30,8 +30,8 @@ class EncoderSettings(WorkerSettings):
     """Component that makes learned sparse vectors beside the others; empty: none does."""
     sparse_passage_terms: int = Field(default=128, ge=1, le=MAX_ENTRIES)
     """Most terms of a passage's sparse vector."""
-    sparse_query_terms: int = Field(default=64, ge=1, le=MAX_ENTRIES)
-    """Most terms of a query's sparse vector."""
+    sparse_query_terms: int = Field(default=32, ge=1, le=MAX_ENTRIES)
+    """Most terms of a query's sparse vector; a search takes time in proportion."""
     sparse_weight_cap: float = Field(default=5.0, ge=0.1, le=100)
     """Greatest weight of a term of a sparse vector."""
     vllm_url: str = Field(default="", pattern=r"^(https?://\S+)?$")

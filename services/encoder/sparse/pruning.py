@@ -14,7 +14,7 @@ class Pruning:
 
     passage_terms: int = 128
     """Most terms of a passage."""
-    query_terms: int = 64
+    query_terms: int = 32
     """Most terms of a query."""
     cap: float = 5.0
     """Greatest weight; a term that is heavier counts as that heavy."""

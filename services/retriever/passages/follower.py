@@ -64,6 +64,9 @@ class Follower:
         for name, collection in self._catalogue.collections.items():
             facts[f"passages.{name}"] = sizes[name]
             facts[f"token_bytes.{name}"] = collection.token_bytes
+            if collection.row.sparse is not None:
+                facts[f"sparse.{name}"] = collection.sparse.size
+                facts[f"sparse_postings.{name}"] = collection.sparse.postings
             facts[f"namespace.{name}"] = collection.row.namespace
             facts[f"dimension.{name}"] = collection.row.dimension
             RETRIEVER_PASSAGES.labels(name).set(sizes[name])

@@ -189,4 +189,4 @@ def test_a_query_is_cut_from_what_a_passage_keeps() -> None:
 
     assert row.ids.tolist() == [0, 1, 3, 4]
     assert (short.ids.tolist(), short.weights.tolist()) == ([1, 4], [3.0, 2.0])
-    assert Pruning(128, 64).most == 128
+    assert (Pruning(128, 64).most, Pruning(8, 9).most) == (128, 9)

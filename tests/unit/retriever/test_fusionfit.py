@@ -1,5 +1,6 @@
 """What the fit of the fusion chooses, when it says that it helps, and what it writes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -128,3 +129,23 @@ def test_a_fit_is_told_in_percentage_points() -> None:
 def test_a_name_without_a_version_is_a_wrong_command_line(name: str) -> None:
     with pytest.raises(SystemExit):
         parser().parse_args(["--queries", "q.jsonl", "--out", "x", "--name", name])
+
+
+def test_a_third_leg_gets_weight_where_it_alone_tells_and_none_where_it_is_noise() -> None:
+    rng = np.random.default_rng(5)
+    given = queries(rng, 200, words=0.0, meaning=0.5)
+    telling, mute = [], []
+    for query in given:
+        [right] = [place for place, name in enumerate(query.ids) if name in query.relevant]
+        scores = np.abs(rng.normal(5, 2, 30)).astype(np.float32)
+        mute.append(replace(query, sparse=scores))
+        better = scores.copy()
+        better[right] += 8
+        telling.append(replace(query, sparse=better))
+
+    with_it, without = best(telling, BEFORE), best(mute, BEFORE)
+
+    assert with_it.sparse_weight >= 0.5
+    assert without.sparse_weight <= 0.1
+    gained = quality(telling, with_it)["R@5"].mean() - quality(given, BEFORE)["R@5"].mean()
+    assert gained > 0.3

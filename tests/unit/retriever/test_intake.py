@@ -15,6 +15,7 @@ from tests.unit.retriever.corpora import TOKEN_DIMENSION, token_rows, unit
 from tests.unit.retriever.stream import message
 from trimtab.contracts.documents import IndexedPassage
 from trimtab.contracts.message import encode
+from trimtab.contracts.sparse import SparseRow, SparseSpace, SparseVectors
 
 RNG = np.random.default_rng(0)
 VECTORS = unit(RNG, 10)
@@ -108,3 +109,30 @@ def test_another_stream_makes_the_same_batch_new(intake: Intake) -> None:
     intake.begin_stream("another")
 
     assert len(intake.take(messages).changes["docs"]) == 1
+
+
+def _sparse(name: str = "learned_sparse.tiny.v1", ids: tuple[int, ...] = (1, 4)) -> SparseVectors:
+    space = SparseSpace(namespace=name, vocabulary="0f" * 32, size=9)
+    weights = np.ones(len(ids), dtype=np.float32)
+    return SparseVectors.of(space, [SparseRow(np.array(ids, dtype=np.uint32), weights)])
+
+
+def test_the_first_to_name_a_sparse_space_fixes_it_and_another_one_is_refused(
+    intake: Intake,
+) -> None:
+    taken = intake.take(
+        batch(
+            message("a", VECTORS[0]),
+            message("b", VECTORS[1], sparse=_sparse()),
+            message("c", VECTORS[2], sparse=_sparse("learned_sparse.other.v1")),
+            message("d", VECTORS[3], sparse=_sparse(ids=(4, 1))),
+        )
+    )
+
+    assert taken.rows["docs"].sparse == _sparse().space
+    assert [bool(each.stored.sparse) for each in taken.changes["docs"]] == [False, True]
+    assert taken.refused == {Refusal.SPARSE: 2}
+    again = Intake(intake.store).take(
+        batch(message("e", VECTORS[4], sparse=_sparse("learned_sparse.other.v1")), start=5)
+    )
+    assert again.refused == {Refusal.SPARSE: 1}

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from services.retriever.passages.passage import Passage
 from services.retriever.passages.schema import UnusableStore
 from services.retriever.passages.store import CollectionRow, Store, StoredPassage
 from tests.unit.retriever.corpora import COMPONENT, DIMENSION, NAMESPACE, passage, unit
+from trimtab.contracts.sparse import SparseSpace
 
 VECTORS = unit(np.random.default_rng(0), 40)
 
@@ -170,3 +172,31 @@ def test_a_file_that_is_not_ours_is_refused(content: bytes | None, tmp_path: Pat
 
     with pytest.raises(UnusableStore):
         Store(path)
+
+
+def test_a_file_from_before_sparse_vectors_is_kept_and_can_hold_them(tmp_path: Path) -> None:
+    path = tmp_path / "passages.db"
+    store = Store(path)
+    row = docs(store)
+    changed(store, row, *(passage(number, VECTORS[number]) for number in range(3)))
+    store.close()
+    older = sqlite3.connect(path)
+    older.executescript(
+        "ALTER TABLE collection DROP COLUMN sparse; ALTER TABLE vectors DROP COLUMN sparse;"
+        "PRAGMA user_version = 2;"
+    )
+    older.close()
+    space = SparseSpace(namespace="learned_sparse.tiny.v1", vocabulary="0f" * 32, size=9)
+
+    store = Store(path)
+    [row] = store.collections()
+    before = list(store.passages(row))
+    row = store.set_sparse(row, space)
+    changed(store, row, replace(passage(1, VECTORS[1], text="new", sequence=9), sparse=b"123456"))
+
+    assert [each.hit.id for each in before] == ["p0", "p1", "p2"]
+    assert {each.sparse for each in before} == {b""}
+    assert [each.sparse for each in store.passages(row)] == [b"", b"123456", b""]
+    assert store.collections() == [row]
+    assert row.sparse == space
+    store.close()
