@@ -33,7 +33,6 @@ from trimtab.contracts.feedback import (
 )
 from trimtab.contracts.inspect import InspectReply, InspectRequest, NormFacts, StoredSample
 from trimtab.contracts.keys import ApiKey, Keyring, KeyringChanged, Scope
-from trimtab.contracts.mapping import FallbackReason, MappingMode, MapReply, MapRequest
 from trimtab.contracts.mappers import (
     ControlCount,
     LabelCount,
@@ -42,6 +41,7 @@ from trimtab.contracts.mappers import (
     ServedTaxonomy,
     Unmapped,
 )
+from trimtab.contracts.mapping import FallbackReason, MappingMode, MapReply, MapRequest
 from trimtab.contracts.pipeline import (
     MapAnswer,
     MapBatchAnswer,

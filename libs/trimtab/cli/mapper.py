@@ -10,8 +10,8 @@ from trimtab.cli.address import nats_url
 from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.link import reach
-from trimtab.cli.mappers.engine import engine
 from trimtab.cli.mappers import migration
+from trimtab.cli.mappers.engine import engine
 from trimtab.cli.mappers.fallbacks import fallbacks
 from trimtab.cli.mappers.frameworks import frameworks
 from trimtab.cli.mappers.rules import rules
