@@ -89,6 +89,8 @@ class Fleet:
     """Holds ``nats/``, ``home/`` and ``logs/``."""
     deployment: dict[str, str] = field(default_factory=dict)
     """Settings that every member shares, by field of ``DeploymentSettings``; set before they start."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Other variables that every member shares, for example where traces go; set before they start."""
     server: LocalServer = field(init=False)
     members: list[Member] = field(default_factory=list)
     """In the order of their start; ended ones stay in the list."""
@@ -211,6 +213,7 @@ class Fleet:
             chosen.setdefault("api_port", "0")
         return {
             **inherited,
+            **self.environment,
             "PYTHONUNBUFFERED": "1",
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "libs")]),
             "TRIMTAB_NATS_URL": self.url,

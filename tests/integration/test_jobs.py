@@ -61,7 +61,7 @@ async def asking(working: Fleet) -> AsyncIterator[Client]:
 async def http(working: Fleet, asking: Client) -> AsyncIterator[httpx.AsyncClient]:
     """The HTTP face of the gateway."""
     assert asking.connection.is_connected
-    async with httpx.AsyncClient(base_url=await working.api(), timeout=60) as client:
+    async with httpx.AsyncClient(base_url=await working.api(), timeout=60, trust_env=False) as client:
         yield client
 
 
