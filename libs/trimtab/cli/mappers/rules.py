@@ -1,6 +1,8 @@
 """`trimtab mapper rules build|deploy`: rules as a component, released while requests flow."""
 
 import asyncio
+import subprocess
+import sys
 import time
 import uuid
 from dataclasses import dataclass
@@ -33,6 +35,7 @@ from trimtab.contracts.orders import (
     PromoteCommand,
     StartCanaryCommand,
 )
+from trimtab.control.quality import Environment
 from trimtab.control.store import ControlStore
 
 rules = typer.Typer(
@@ -86,6 +89,8 @@ class _Asked:
     actor: str
     force: bool
     wait_s: float
+    validate: list[str]
+    """Words of the golden cases' command; empty: they are not asked."""
 
 
 @rules.command("deploy")
@@ -97,6 +102,17 @@ def deploy(
     name: Annotated[
         str, typer.Option("--release", help="Of the release; default: named like the bundle.")
     ] = "",
+    validate: Annotated[
+        bool, typer.Option("--validate/--no-validate", help="Ask its golden cases first.")
+    ] = True,
+    environment: Annotated[
+        Environment,
+        typer.Option("--environment", "-e", metavar="dev|staging|prod", help="Whose thresholds."),
+    ] = Environment.PROD,
+    cases: Annotated[
+        Path | None,
+        typer.Option("--cases", exists=True, file_okay=False, help="Folder of golden cases."),
+    ] = None,
     reason: steering.Reason = "",
     actor: steering.Actor = "",
     force: steering.Force = False,
@@ -107,10 +123,14 @@ def deploy(
 ) -> None:
     """Release a bundle of rules on running mappers; `trimtab rollback` takes it back.
 
-    It is stored, loaded beside what serves, and made the stable release by the controller, whose
-    interlocks hold. A bundle that a mapper refuses never serves: the last good one stays.
+    It is stored, loaded beside what serves, asked its golden cases, and made the stable release by the
+    controller, whose interlocks hold. A bundle that a mapper refuses never serves: the last good one stays.
     """
-    asked = _Asked(folder, name, reason, actor, force, wait)
+    words = ["--environment", environment.value, "--nats", nats_url(nats)]
+    words += ["--nkey-seed", str(nkey_seed)] if nkey_seed else []
+    words += ["--cases", str(cases)] if cases else []
+    words += ["--actor", who(actor), "--reason", reason]
+    asked = _Asked(folder, name, reason, actor, force, wait, words if validate else [])
     told, at = asyncio.run(_deploy(nats, nkey_seed, asked))
     if as_json:
         print_json({**told, "convergence": at})
@@ -134,6 +154,7 @@ async def _deploy(
         release = asked.release or subject_token(manifest.reference)
         await _create(client, manifest, release, asked)
         await _loaded(client, manifest, asked.wait_s)
+        await asyncio.to_thread(_validate, release, asked.validate)
         await _order(client, StartCanaryCommand(release=release), asked)
         outcome = await _order(client, PromoteCommand(), asked)
         at = await reached(client, outcome.revision, asked.wait_s)
@@ -174,6 +195,18 @@ async def _loaded(client: Client, manifest: Manifest, wait_s: float) -> None:
             remedy = "see `trimtab mapper versions show`, or give it a longer --wait"
             raise Failure(f"{has.count(False)} mappers have not loaded it", remedy)
         await asyncio.sleep(_LOOK_S)
+
+
+def _validate(release: str, words: list[str]) -> None:
+    """Ask the release its golden cases; the report is kept with it, which the interlock looks at."""
+    if not words:
+        return
+    module = "services.mapper.quality.validate"
+    command = [sys.executable, "-m", module, release, *words, "--json"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - our own module
+    if done.returncode:
+        remedy = f"see `trimtab mapper quality validate {release}`; what served goes on serving"
+        raise Failure(f"{release} fails its golden cases", remedy)
 
 
 async def _order(client: Client, command: Command, asked: _Asked) -> Outcome:
