@@ -101,8 +101,8 @@ class Detector:
 
     def bare(self, name: str) -> str | None:
         """Return the label inside a declared pair or behind a declared prefix; None without either."""
-        for first, last in self.wrappers:
-            if len(name) > 2 and name[0] == first and name[-1] == last:
+        for pair in self.wrappers:
+            if len(name) > 2 and name[0] + name[-1] == pair:
                 return name[1:-1]
         for prefix in self.prefixes:
             if len(name) > len(prefix) and name.startswith(prefix):

@@ -13,7 +13,6 @@ from services.mapper.linting.sheet import read_sheet
 
 _REMOVED = ("duplicate-label", "duplicate-alias")
 _VALUE = re.compile(r"[^\s\[\],][^\[\],]*")
-_KEY = re.compile(r"([A-Za-z_]+):")
 
 
 def repaired(text: str, file: str, taxonomy: Taxonomy) -> str:
@@ -70,8 +69,9 @@ def _ordered(lines: list[str], keys: dict[str, int]) -> list[str]:
     starts = sorted(number - 1 for number in keys.values())
     begins = [starts[0], *(_with_comments(lines, start) for start in starts[1:])]
     ends = [*begins[1:], len(lines)]
+    names = {number - 1: key for key, number in keys.items()}
     blocks = {
-        str(_KEY.match(lines[start])[1] if _KEY.match(lines[start]) else ""): lines[begin:end]
+        names[start]: lines[begin:end]
         for start, begin, end in zip(starts, begins, ends, strict=True)
     }
     known = sorted((key for key in blocks if key in KEYS), key=KEYS.index)

@@ -82,8 +82,8 @@ def thresholds(given: argparse.Namespace) -> Thresholds:
 async def run(given: argparse.Namespace, asked: Asked) -> tuple[dict[str, Any], list[str]]:
     """Measure as the command line says; returns the report for scripts and for people."""
     if given.in_process:
-        measured, about = await _in_process(given, asked), {"release": None, "recorded": False}
-        return _judged(given, asked, measured, about)
+        measured = await _in_process(given, asked)
+        return _judged(given, asked, measured, {"release": None, "recorded": False})
     async with Client.connect(given.nats, name="quality", nkey_seed=given.nkey_seed) as client:
         release = await live.chosen(client, given.release)
         report(f"{release.name} ({release.hash}): {len(asked.golden.cases)} cases")

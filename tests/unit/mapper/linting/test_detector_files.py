@@ -9,9 +9,10 @@ import pytest
 from services.mapper.definitions.detectors import load_detector
 from services.mapper.definitions.taxonomy import Taxonomy
 from services.mapper.linting import command, scaffold
-from services.mapper.linting.lint import lint
+from services.mapper.linting.lint import REVIEW, lint
 from services.mapper.linting.patterns import written_out
 from services.mapper.linting.repair import repaired
+from services.mapper.model.network import Array
 from services.mapper.settings import MapperSettings
 from tests.unit.mapper.shipped import taxonomy
 
@@ -236,7 +237,7 @@ def test_the_commands_end_with_one_while_something_is_wrong_and_a_dry_run_writes
     assert command.main(["lint", str(file)]) == 0
 
 
-def shifted(names: int, labels: Taxonomy, nearest: list[str]) -> "scaffold.Array":
+def shifted(names: int, labels: Taxonomy, nearest: list[str]) -> Array:
     """Return unit vectors with which each name stands at one label's description."""
     every = list(labels.labels)
     descriptions = np.eye(len(every), dtype=np.float32)
@@ -265,9 +266,7 @@ def test_a_new_detector_begins_with_suggestions_that_the_linter_refuses_until_re
     assert labels["blood & guts"] == ("HARM.VIOLENCE.Graphic",)
     assert labels["yes"] != ("OTHER.Unknown",)
     assert [code for _, code in codes(text)] == ["unreviewed"] * 4
-    reviewed = "".join(
-        line.partition(scaffold.REVIEW)[0].rstrip() + "\n" for line in text.splitlines()
-    )
+    reviewed = "".join(line.partition(REVIEW)[0].rstrip() + "\n" for line in text.splitlines())
     assert codes(reviewed) == []
 
 

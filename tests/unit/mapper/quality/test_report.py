@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from services.mapper.quality import check_coverage, validate
-from services.mapper.quality.cases import GOLDEN, read_golden
+from services.mapper.quality.cases import GOLDEN, Golden, read_golden
 from services.mapper.quality.coverage import coverage
 from services.mapper.quality.report import Measured, checks, lines, shape, worst
 from services.mapper.quality.scoring import Answer, score
@@ -25,7 +25,7 @@ LIMITS = parse_thresholds((Path("deploy/policies") / QUALITY_FILE).read_bytes(),
 ].limits("cpu")
 
 
-def golden() -> "validate.Golden":
+def golden() -> Golden:
     return read_golden(GOLDEN, taxonomy())
 
 
