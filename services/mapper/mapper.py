@@ -123,6 +123,7 @@ class Mapper:
         return Mapped(
             reply=self._reply(request, decision, detector),
             detector=request.detector if policy.declared else "other",
+            tellable=detector is not None and detector.tells(request.output),
             model_calls=told.calls,
             retries=told.retries,
             valid=told.valid,

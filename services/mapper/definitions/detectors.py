@@ -18,6 +18,9 @@ from services.mapper.definitions.taxonomy import Taxonomy
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
+_TELLABLE = re.compile(r"(?=.{1,48}\Z)(?!.*\d{4})[A-Za-z][A-Za-z0-9]*(?:[_./:-][A-Za-z0-9]+){0,4}")
+"""What may be told: no sentence, no address, no number that could be a person's."""
+
 KEYS = (
     "name",
     "version",
@@ -30,6 +33,7 @@ KEYS = (
     "patterns",
     "severity",
     "label_only",
+    "tell_unmapped",
 )
 """What a detector's file may hold, in this order."""
 
@@ -93,11 +97,17 @@ class Detector:
     """Whether its outputs are labels, so that free text from it is refused; true unless the file says otherwise."""
     hash: str
     """sha256 of the content, first 12 hex digits."""
+    tell_unmapped: bool = False
+    """Whether operators may be told a label of it that nobody knew; else its hash and length alone."""
 
     @property
     def reference(self) -> str:
         """``openai-moderation@1+3f2a9c1b22d0``."""
         return f"{self.name}@{self.version}+{self.hash}"
+
+    def tells(self, output: str) -> bool:
+        """Return whether an unmapped output of it may be told: a name without spaces and without long numbers."""
+        return self.tell_unmapped and _TELLABLE.fullmatch(output) is not None
 
     def bare(self, name: str) -> str | None:
         """Return the label inside a declared pair or behind a declared prefix; None without either."""
@@ -162,6 +172,7 @@ def load_detector(path: Path, taxonomy: Taxonomy) -> Detector:
         wrappers=_wrappers(top),
         label_only=top.flag("label_only", default=True),
         hash=_digest(top.values),
+        tell_unmapped=_tells(top),
     )
 
 
@@ -246,6 +257,14 @@ def _wrappers(top: Section) -> tuple[str, ...]:
     if any(len(pair) != 2 for pair in pairs):
         raise top.wrong("wrappers", "must be pairs of two characters, like []")
     return pairs
+
+
+def _tells(top: Section) -> bool:
+    """Return whether unmapped labels may be told: only of a detector whose file says that it says labels alone."""
+    tells = top.flag("tell_unmapped")
+    if tells and top.values.get("label_only") is not True:
+        raise top.wrong("tell_unmapped", "needs `label_only: true` beside it: texts are never told")
+    return tells
 
 
 def _digest(content: object) -> str:
