@@ -54,6 +54,7 @@ def build(deployment: DeploymentSettings, settings: MapperSettings) -> Worker:
         """Load a release's component beside the others; one that cannot be trusted is refused whole."""
         mappers, problem = await desks[0].opener.open(reference)
         if mappers is None or problem:
+            await desks[0].opener.discard(mappers)
             desks[0].inquiry.refused[reference] = problem
             raise EngineUnusable(reference, problem)
         _serve(desks[0], reference, mappers)

@@ -58,6 +58,12 @@ class Opener:
             frameworks=definitions.frameworks,
         )
 
+    async def discard(self, mappers: Mappers | None) -> None:
+        """Let go of the engines of what will not be served, if there is anything."""
+        for mapper in mappers.by_taxonomy.values() if mappers is not None else ():
+            if mapper.served is not None:
+                await mapper.served.guard.engine.close()
+
     async def close(self) -> None:
         """Let go of every engine."""
         for models in self.models:

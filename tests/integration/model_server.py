@@ -40,6 +40,7 @@ class Fault(StrEnum):
     NO_CHOICE = "no_choice"
     SLOW = "slow"
     ERROR = "error"
+    REFUSED = "refused"
     BROKEN_OFF = "broken_off"
     DROPPED = "dropped"
 
@@ -136,6 +137,8 @@ class ModelServer:
     ) -> tuple[int, bytes]:
         if fault is Fault.ERROR:
             return 500, json.dumps({"error": f"cannot answer {content[:200]!r}"}).encode()
+        if fault is Fault.REFUSED:
+            return 400, json.dumps({"error": f"too long: {content[:200]!r}"}).encode()
         if fault is Fault.NOT_JSON:
             return 200, b"<html>"
         if fault is Fault.NO_CHOICE:

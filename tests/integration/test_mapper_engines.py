@@ -177,6 +177,21 @@ async def test_a_worker_whose_model_keeps_failing_says_so_until_it_answers_again
             assert counted("mapper_circuit_open", component=LLM) == 0.0
 
 
+async def test_texts_that_a_server_refuses_open_no_circuit_for_others(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> None:
+    await push(connection, tmp_path / "made", LLM, "openai")
+    async with ModelServer().running() as server:
+        server.then_fault(*[Fault.REFUSED] * 4)
+        given = settings(server, LLM, circuit_failures=2)
+        async with steered(nats_server, connection, tmp_path, LLM, **given) as mapper:
+            refused = [(await mapper.ask()).message.fallback_reason for _ in range(4)]
+            other = (await mapper.ask(threshold=0.0)).message.fallback_reason
+
+    assert refused == [FallbackReason.MODEL_ERROR] * 4
+    assert other is None
+
+
 async def test_a_server_that_lost_its_adapters_gets_them_again(
     nats_server: LocalServer, connection: NatsClient, tmp_path: Path
 ) -> None:

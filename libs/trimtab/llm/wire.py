@@ -65,6 +65,11 @@ class Wire:
         )
         return cls(server, client)
 
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self.client.is_closed
+
     async def get(self, path: str) -> Any:
         """Return the JSON behind a path.
 

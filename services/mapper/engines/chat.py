@@ -14,7 +14,7 @@ import msgspec
 from services.mapper.engines import prompt
 from services.mapper.engines.candidates import Candidate, Retrieval
 from services.mapper.engines.card import EngineCard
-from services.mapper.engines.engine import NOTHING_USABLE, Question, Raw
+from services.mapper.engines.engine import NOTHING_USABLE, Question, QuestionRefused, Raw
 from services.mapper.engines.reading import Choice, Completion, label_of, probability
 from services.mapper.model.calibration import Calibration, of_probability
 from trimtab.llm import adapters
@@ -22,6 +22,9 @@ from trimtab.llm.adapters import Lora
 from trimtab.llm.wire import NOT_FOUND, LlmFailed, Wire
 
 _PATH = "/v1/chat/completions"
+_REFUSALS = frozenset({400, 413, 422})
+"""Statuses that are about the one request."""
+
 _TOP = 20
 """Most alternatives per token that OpenAI's interface allows; vLLM's default limit too."""
 
@@ -80,26 +83,32 @@ class ChatEngine:
 
     async def close(self) -> None:
         """Unload the adapter where that was asked for, and close the connections."""
+        if self.wire.closed:
+            return
         if self.lora is not None and self.unloads:
             with contextlib.suppress(LlmFailed):  # a server that is gone holds nothing
                 await adapters.unload(self.wire, self.lora)
         await self.wire.close()
 
     async def _choose(self, text: str, candidates: tuple[Candidate, ...], *, again: bool) -> Raw:
-        body = self._body(text, candidates, again=again)
-        try:
-            answer = await self.wire.post(_PATH, body)
-        except LlmFailed as error:
-            if error.http_status != NOT_FOUND or self.lora is None:
-                raise
-            # The server was started anew and knows its base model alone.
-            await adapters.load(self.wire, self.lora)
-            answer = await self.wire.post(_PATH, body)
+        answer = await self._post(self._body(text, candidates, again=again))
         try:
             choice = msgspec.json.decode(answer, type=Completion).choices[0]
         except msgspec.DecodeError:
             return NOTHING_USABLE
         return self._read(choice, candidates)
+
+    async def _post(self, body: dict[str, Any]) -> bytes:
+        try:
+            return await self.wire.post(_PATH, body)
+        except LlmFailed as error:
+            if error.http_status in _REFUSALS:
+                raise QuestionRefused(error.detail) from None
+            if error.http_status != NOT_FOUND or self.lora is None:
+                raise
+        # The server was started anew and knows its base model alone.
+        await adapters.load(self.wire, self.lora)
+        return await self.wire.post(_PATH, body)
 
     def _body(self, text: str, candidates: tuple[Candidate, ...], *, again: bool) -> dict[str, Any]:
         return {

@@ -9,9 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from services.mapper.model.network import Array
+from trimtab.contracts.errors import DependencyError
 
 Raw = Mapping[str, Any]
 """What ought to fit ``answer.schema.json``; the guard looks whether it does."""
+
+
+class QuestionRefused(DependencyError):
+    """The model is well but does not take this question: too long for it, for example."""
+
 
 NOTHING_USABLE: Raw = {}
 """The raw answer of a model that said nothing that could be read: it fits no schema."""
@@ -56,4 +62,4 @@ class Engine(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections; a second time does nothing."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from services.mapper.answer import AnswerCheck, ModelAnswer
 from services.mapper.decide import ModelOutcome
 from services.mapper.engines.circuit import Circuit
-from services.mapper.engines.engine import Engine, Question
+from services.mapper.engines.engine import Engine, Question, QuestionRefused
 from trimtab.contracts.errors import DeadlineExceeded, DependencyError
 from trimtab.contracts.mapping import FallbackReason
 from trimtab.telemetry.logs import Logger
@@ -99,18 +99,26 @@ class Guard:
         outcome = Outcome()
         if not self.circuit.admit(self.clock()):
             return outcome.answers(len(question.texts), FallbackReason.CIRCUIT_OPEN), outcome
-        missing = FallbackReason.INVALID_OUTPUT
+        missing = await self._tried(question, terms, outcome)
+        answers = outcome.answers(len(question.texts), missing)
+        if terms.fail_on_timeout and FallbackReason.TIMEOUT in answers:
+            raise DeadlineExceeded("map", terms.remaining_s * 1000)
+        return answers, outcome
+
+    async def _tried(self, question: Question, terms: Terms, outcome: Outcome) -> FallbackReason:
+        """Ask, tell the circuit how that went, and return why texts without an answer have none."""
         try:
             await self._within(question, terms, outcome)
         except TimeoutError:
-            missing = FallbackReason.TIMEOUT
             self._late(terms)
+            return FallbackReason.TIMEOUT
+        except QuestionRefused as error:  # no sign of a model that fails: others may ask it
+            self.circuit.dropped()
+            self.log.warning("question_refused", kind=self.engine.kind, detail=error.detail)
         except DependencyError as error:  # expected of a server: its status says enough
-            missing = FallbackReason.MODEL_ERROR
             self.circuit.failed(self.clock())
             self.log.warning("model_failed", kind=self.engine.kind, detail=error.detail)
         except Exception:  # whatever a model raises, the rules still answer
-            missing = FallbackReason.MODEL_ERROR
             self.circuit.failed(self.clock())
             self.log.exception("model_failed", kind=self.engine.kind)
         except BaseException:
@@ -118,10 +126,8 @@ class Guard:
             raise
         else:
             self.circuit.succeeded()
-        answers = outcome.answers(len(question.texts), missing)
-        if terms.fail_on_timeout and FallbackReason.TIMEOUT in answers:
-            raise DeadlineExceeded("map", terms.remaining_s * 1000)
-        return answers, outcome
+            return FallbackReason.INVALID_OUTPUT
+        return FallbackReason.MODEL_ERROR
 
     def _late(self, terms: Terms) -> None:
         if terms.generous or not self.engine.remote:
