@@ -172,7 +172,8 @@ class ModelServer:
                 return (404 if self.loras.pop(body["lora_name"], None) is None else 200), b"{}"
             case "/v1/chat/completions":
                 return self._chat(body)
-        return 404, b"{}"
+            case _:
+                return 404, b"{}"
 
     def _load(self, name: str, path: str) -> int:
         if name in self.loras:

@@ -8,7 +8,7 @@ import pytest
 from nats.aio.client import Client as NatsClient
 
 from tests.integration.model_server import Fault, ModelServer
-from tests.integration.steered_mapper import HEAD, TEXT, mapping_release, push, steered
+from tests.integration.steered_mapper import HEAD, TEXT, Steered, mapping_release, push, steered
 from trimtab.bus.local_server import LocalServer
 from trimtab.contracts.control import Switch
 from trimtab.contracts.errors import ErrorCode, RemoteError
@@ -30,6 +30,10 @@ def settings(server: ModelServer, *components: str, **more: Any) -> dict[str, An
 
 def counted(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def feels(mapper: Steered) -> Readiness:
+    return mapper.worker.identity.readiness
 
 
 async def test_components_of_three_engines_are_served_side_by_side_and_say_who_they_are(
@@ -165,7 +169,7 @@ async def test_a_worker_whose_model_keeps_failing_says_so_until_it_answers_again
             async with asyncio.timeout(60):
                 while (await mapper.ask()).message.fallback_reason is FallbackReason.MODEL_ERROR:
                     pass
-            assert identity.readiness is Readiness.DEGRADED
+            assert feels(mapper) is Readiness.DEGRADED
             assert LLM in identity.reason
             assert counted("mapper_circuit_open", component=LLM) == 1.0
 
@@ -173,7 +177,7 @@ async def test_a_worker_whose_model_keeps_failing_says_so_until_it_answers_again
             async with asyncio.timeout(60):
                 while (await mapper.ask(threshold=0.0)).message.fallback_reason is not None:
                     await asyncio.sleep(0.02)
-            assert identity.readiness is Readiness.READY
+            assert feels(mapper) is Readiness.READY
             assert counted("mapper_circuit_open", component=LLM) == 0.0
 
 
