@@ -151,7 +151,7 @@ class Gateway:
         await self._guard.start(worker.connection, worker.log)
         replays = Replays(worker.connection, self._settings.idempotency_ttl_s)
         exchange = Exchange(admission, worker.sampler, worker.log, self._guard, replays)
-        routes = JobRoutes(jobs, exchange, self._settings.search_budget_ms)
+        routes = JobRoutes(jobs, exchange, self._screen, self._settings.search_budget_ms)
 
         async def check() -> Health:
             samples = await worker.caller.gather(

@@ -18,6 +18,8 @@ from services.gateway.bodies import (
 )
 from services.gateway.exchange import Exchange, Terms, in_path
 from services.gateway.jobs import Jobs
+from services.gateway.pipeline import check_texts
+from services.gateway.screen import Screen
 from trimtab.contracts.documents import PutDocuments
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.jobs import Job, JobKind, JobQuery, JobRecord, JobState
@@ -41,8 +43,9 @@ _KINDS: dict[type, JobKind] = {
 class JobRoutes:
     """``POST /v1/jobs`` and ``GET /v1/jobs/{id}``."""
 
-    def __init__(self, jobs: Jobs, exchange: Exchange, budget_ms: int) -> None:
+    def __init__(self, jobs: Jobs, exchange: Exchange, screen: Screen, budget_ms: int) -> None:
         self._jobs = jobs
+        self._screen = screen
         self._exchange = exchange
         self._budget_ms = budget_ms
 
@@ -91,11 +94,15 @@ class JobRoutes:
         )
 
     def _request(self, work: SearchWork | MapWork | IngestWork, tenant: str) -> Message:
+        """Return the request of a job, refused now where it would be later: what may not come in is not queued."""
         match work:
             case SearchWork():
+                check_texts(work.request)
                 return work.request
             case MapWork():
-                return call_of(work.request)
+                call = call_of(work.request)
+                self._screen.check(call)
+                return call
             case IngestWork():
                 self._exchange.guard.own((d.tenant for d in work.request.documents), tenant)
                 owned = [document.owned_by(tenant) for document in work.request.documents]

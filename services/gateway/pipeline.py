@@ -117,10 +117,7 @@ class Pipeline:
 
         Without a reranker the retrieval order stands and the reply says so.
         """
-        if not request.text.strip():
-            raise InvalidText(0, "is blank")
-        if not all(text.strip() for text in request.context):
-            raise InvalidMessage("SearchRequest", "a text of the context is blank; leave it out")
+        check_texts(request)
         stages = self.stages(context)
         with self._watched("pipeline_search", stages):
             return await self._search(request, stages)
@@ -276,3 +273,16 @@ class Pipeline:
                 return MapBatchItem(answer=await self.label(stages, item), error=None)
         except TrimtabError as error:
             return MapBatchItem(answer=None, error=error.reply())
+
+
+def check_texts(request: SearchRequest) -> None:
+    """Refuse blank texts, which no encoder takes.
+
+    Raises:
+        InvalidText: the query is blank.
+        InvalidMessage: a text of the context is.
+    """
+    if not request.text.strip():
+        raise InvalidText(0, "is blank")
+    if not all(text.strip() for text in request.context):
+        raise InvalidMessage("SearchRequest", "a text of the context is blank; leave it out")
