@@ -142,7 +142,7 @@ async def test_rules_are_put_before_every_mapper_and_taken_back_by_one_command_e
     assert status["safety-head@1"]["status"] == "previous"
     assert 0 < status["safety-head@1"]["quality"]["top1"] <= 1
     assert any(line.startswith("ai-safety.detectors: ") for line in changes)
-    assert any(line.startswith("pets.taxonomy: none -> ") for line in changes)
+    assert any(line.startswith("pets.taxonomy: absent -> ") for line in changes)
     counted = {row["control"]: row["answers"] for row in report["frameworks"]["SOC2"]}
     assert counted["CC7.2"] > 20
     assert "CC7.2" in (tmp_path / "r.html").read_text()

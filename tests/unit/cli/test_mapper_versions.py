@@ -46,8 +46,8 @@ def test_the_mapper_that_differs_from_most_is_named_with_what_differs() -> None:
     assert disagreements(states, REFERENCE) == ["m-2: ai-safety.detectors is d+2, others have d+1"]
     assert disagreements(states[::2], REFERENCE) == []
     assert disagreements([*states[::2], mapper("m-4", {})], REFERENCE) == [
-        "m-4: ai-safety.detectors is none, others have d+1",
-        "m-4: ai-safety.taxonomy is none, others have t@1+a",
+        "m-4: ai-safety.detectors is absent, others have d+1",
+        "m-4: ai-safety.taxonomy is absent, others have t@1+a",
     ]
 
 
@@ -57,7 +57,7 @@ def test_a_difference_names_only_what_changed() -> None:
 
     assert difference(before, after) == [
         "ai-safety.detectors: d+1 -> d+2",
-        "pets.taxonomy: none -> p@1+c",
+        "pets.taxonomy: absent -> p@1+c",
     ]
     assert difference(before, before) == []
 

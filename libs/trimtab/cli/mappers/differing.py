@@ -21,7 +21,7 @@ def versions_of(state: MapperState, component: str) -> dict[str, str]:
 def difference(before: Versions, after: Versions) -> list[str]:
     """Return one line per version that differs, ``what: before -> after``."""
     return [
-        f"{what}: {before.get(what, 'none')} -> {after.get(what, 'none')}"
+        f"{what}: {before.get(what, 'absent')} -> {after.get(what, 'absent')}"
         for what in sorted({*before, *after})
         if before.get(what) != after.get(what)
     ]
@@ -32,12 +32,12 @@ def disagreements(states: Sequence[MapperState], component: str) -> list[str]:
     told = {state.instance: versions_of(state, component) for state in states}
     found = []
     for what in sorted({what for versions in told.values() for what in versions}):
-        values = [versions.get(what, "none") for versions in told.values()]
+        values = [versions.get(what, "absent") for versions in told.values()]
         # The first of equally frequent ones: who is right, no count can say.
         usual = max(values, key=values.count)
         found += [
-            f"{instance}: {what} is {versions.get(what, 'none')}, others have {usual}"
+            f"{instance}: {what} is {versions.get(what, 'absent')}, others have {usual}"
             for instance, versions in told.items()
-            if versions.get(what, "none") != usual
+            if versions.get(what, "absent") != usual
         ]
     return found
