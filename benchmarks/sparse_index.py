@@ -8,11 +8,12 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from benchmarks import machine
@@ -21,7 +22,7 @@ from services.encoder.names import MASK, TERMS, TOKEN_IDS
 from services.encoder.onnx_engine import open_session
 from services.encoder.sparse.checkpoint import Checkpoint
 from services.encoder.sparse.pruning import pruned
-from services.encoder.sparse.splade import build
+from services.encoder.sparse.splade import write
 from services.retriever.passages.passage import packed, unpacked
 from services.retriever.passages.visibility import VisibleSet
 from services.retriever.words.sparse import SparseIndex
@@ -49,7 +50,9 @@ def drawn(rng: np.random.Generator, count: int, terms: int) -> list[SparseRow]:
 def index_lines(passages: int, searches: int) -> list[str]:
     """Return what an index of that many passages costs, a line each."""
     rng = np.random.default_rng(7)
-    stored = [packed(row) for _ in range(0, passages, _CHUNK) for row in drawn(rng, _CHUNK, 128)]
+    stored = [
+        packed(row) for _ in range(0, passages, _CHUNK) for row in drawn(rng, _CHUNK, PASSAGE_TERMS)
+    ]
     stored = stored[:passages]
     index, began = SparseIndex(), time.process_time()
     for start in range(0, passages, _CHUNK):
@@ -60,15 +63,11 @@ def index_lines(passages: int, searches: int) -> list[str]:
     visible = VisibleSet(passages, True, np.full(passages // 8 + 1, 255, dtype=np.uint8))
     nothing = np.empty(0, dtype=np.int64)
     asked = drawn(rng, searches, QUERY_TERMS)
-    searched = _timed([lambda q=q: index.search(q, DEPTH, visible, nothing) for q in asked])
+    searched = _timed(partial(index.search, query, DEPTH, visible, nothing) for query in asked)
     changes = drawn(rng, searches, PASSAGE_TERMS)
-    slots = rng.integers(0, passages, size=searches)
-    changed = _timed(
-        [
-            lambda s=s, row=row: index.put(np.array([s]), [row])
-            for s, row in zip(slots, changes, strict=True)
-        ]
-    )
+    slots = rng.integers(0, passages, size=(searches, 1))
+    pairs = zip(slots, changes, strict=True)
+    changed = _timed(partial(index.put, slot, [row]) for slot, row in pairs)
     mean = sum(map(len, stored)) / len(stored)
     return [
         f"| passages | {passages:,}, {mean / 6:.0f} terms each |",
@@ -88,15 +87,12 @@ def model_lines(texts: int) -> list[str]:
     lines = []
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.onnx"
-        onnx.save(build(checkpoint), path)
+        write(checkpoint, path)
         lines.append(f"| model file, fp32 | {path.stat().st_size / 2**20:.0f} MiB |")
         session = open_session(path)
     for tokens in (16, 128, 256):
         ids = rng.integers(0, VOCABULARY, size=(1, tokens))
-        feed = {TOKEN_IDS: ids, MASK: np.ones_like(ids)}
-        took = _timed(
-            [lambda feed=feed: pruned(session.run([TERMS], feed)[0][0], 128, 5.0)] * texts
-        )
+        took = _timed(partial(_encoded, session, ids) for _ in range(texts))
         lines.append(f"| a text of {tokens} tokens, one thread: p50 / p95 | {_shown(took)} |")
     return lines
 
@@ -130,7 +126,12 @@ def _weights(rng: np.random.Generator, sizes: Architecture) -> dict[str, NDArray
     return made
 
 
-def _timed(calls: Sequence[Callable[[], object]]) -> list[float]:
+def _encoded(session: Any, ids: NDArray[np.int64]) -> SparseRow:
+    [weights] = session.run([TERMS], {TOKEN_IDS: ids, MASK: np.ones_like(ids)})
+    return pruned(weights[0], PASSAGE_TERMS, 5.0)
+
+
+def _timed(calls: Iterable[Callable[[], object]]) -> list[float]:
     took = []
     for call in calls:
         began = time.process_time()

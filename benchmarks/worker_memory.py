@@ -50,7 +50,7 @@ def _measured(state: Path, where: str, passages: int) -> Memory:
     row = store.collections()[0]
     plan, _ = load_plan(SHIPPED / "hybrid@1")
     before = resident()
-    stored = StoredVectors(state / FILE, row) if where == "milvus" else None
+    stored = StoredVectors(state / FILE, row.number, row.dimension) if where == "milvus" else None
     collection = load_collection(store, row, stored)
     edition = Edition(collection, "hybrid@1", plan)
     given = edition.begin_lexical()

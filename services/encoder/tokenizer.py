@@ -100,6 +100,11 @@ class TextTokenizer:
         ids: list[int] = self.inner.encode(text).ids
         return ids
 
+    def vocabulary(self) -> dict[str, int]:
+        """Return the id of every term, special ones included."""
+        known: dict[str, int] = self.inner.get_vocab()
+        return known
+
 
 def _specials(inner: Tokenizer) -> Specials:
     mask = inner.encode("a").special_tokens_mask

@@ -27,8 +27,9 @@ from services.retriever.passages.schema import UnusableStore
 from services.retriever.passages.store import FILE, CollectionRow, Store
 from services.retriever.plan import Plan
 from services.retriever.querymodel.choice import OWN, QueryModels, wants_model
+from services.retriever.retrieved import Retrieved
 from services.retriever.scoring import score
-from services.retriever.search import Retrieved, asked_vector, effort, retrieve
+from services.retriever.search import asked_vector, effort, retrieve
 from services.retriever.vectordb.database import FarAnswer
 from services.retriever.vectordb.mirrors import Backend, Mirrors
 from services.retriever.words.terms import english_stemmer

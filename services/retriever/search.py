@@ -5,7 +5,6 @@ what comes out is checked once more against the stored owner.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -15,6 +14,7 @@ from services.retriever import query
 from services.retriever.candidates import Asked, Clock, candidates
 from services.retriever.edition import Edition
 from services.retriever.passages.visibility import VisibleSet
+from services.retriever.retrieved import Retrieved
 from services.retriever.signals import late_interaction, signals
 from services.retriever.vectordb.database import FarAnswer
 from services.retriever.words.terms import Stem
@@ -42,32 +42,6 @@ _SAME_SHARE = 0.03
 
 class ForeignPassage(Exception):
     """A passage of another tenant came as far as the reply: a fault of ours, and nothing is sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retrieved:
-    """A reply and what was noticed while making it."""
-
-    reply: RetrieveReply
-    """To send."""
-    took_s: dict[str, float]
-    """Seconds by part: dense, lexical, passages, signals."""
-    bad: tuple[str, ...]
-    """Bad events to count."""
-
-    def after(self, waited_s: float) -> "Retrieved":
-        """Return it with the time that a vector database took counted as the dense half's."""
-        took_s = {**self.took_s, "dense": self.took_s["dense"] + waited_s}
-        return replace(self, took_s=took_s)
-
-    def answer(self) -> RetrieveReply:
-        """Return the reply; one that tells how the index was searched tells how long each part took, too."""
-        use = self.reply.search
-        if use is None:
-            return self.reply
-        took_ms = {part: round(took_s * 1000, 3) for part, took_s in self.took_s.items()}
-        use = msgspec.structs.replace(use, took_ms=took_ms)
-        return msgspec.structs.replace(self.reply, search=use)
 
 
 def retrieve(

@@ -32,6 +32,7 @@ HOMES: dict[str, set[str]] = {
         "services.encoder.fit_basis",
         "services.encoder.graph",
         "services.encoder.quantize",
+        "services.encoder.sparse.splade",
     },
     "onnxruntime": {"services.encoder.onnx_engine", "services.encoder.quantize"},
     "openvino": {"services.encoder.openvino_engine"},

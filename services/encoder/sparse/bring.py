@@ -9,11 +9,9 @@ import re
 import sys
 from pathlib import Path
 
-import onnx
-
 from services.encoder.sparse.checkpoint import TOKENIZER, WEIGHTS, read_checkpoint
 from services.encoder.sparse.spec import KIND, SparseSpec, write_spec
-from services.encoder.sparse.splade import build
+from services.encoder.sparse.splade import write
 from trimtab.artifacts.manifest import ArtifactCorrupt, Manifest, sha256_of, write_manifest
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.bus.connection import DEFAULT_URL, connect
@@ -37,14 +35,14 @@ def make(checkpoint: Path, reference: str, out: Path, max_tokens: int = _MAX_TOK
     """
     read = read_checkpoint(checkpoint)
     name, _, version = reference.partition("@")
-    try:
-        model = build(read)
-    except KeyError as error:
-        problem = f"has no tensor {error.args[0]}; is it a masked-language model?"
-        raise ArtifactCorrupt(checkpoint.name, WEIGHTS, problem) from None
     folder = out / reference
     folder.mkdir(parents=True)
-    onnx.save(model, folder / _MODEL)
+    try:
+        write(read, folder / _MODEL)
+    except KeyError as error:
+        folder.rmdir()
+        problem = f"has no tensor {error.args[0]}; is it a masked-language model?"
+        raise ArtifactCorrupt(checkpoint.name, WEIGHTS, problem) from None
     (folder / TOKENIZER).write_bytes(read.tokenizer)
     namespace = f"learned_sparse.{name}.v{version}"
     spec = SparseSpec(

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
-from tokenizers import Tokenizer
 
 from services.encoder.graph import Architecture
+from services.encoder.tokenizer import TextTokenizer
 from trimtab.artifacts.manifest import ArtifactCorrupt, ArtifactMissing, refuse_unsafe
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
@@ -132,11 +132,7 @@ def vocabulary_hash(tokenizer: Path, terms: int) -> str:
     Raises:
         ArtifactCorrupt: it is no tokenizer, or has ids at or above ``terms``.
     """
-    try:
-        found = Tokenizer.from_file(str(tokenizer)).get_vocab()
-    # The library raises a bare Exception for a file it cannot parse.
-    except Exception as error:
-        raise ArtifactCorrupt(tokenizer.parent.name, tokenizer.name, "is no tokenizer") from error
+    found = TextTokenizer.load(tokenizer).vocabulary()
     if not found or max(found.values()) >= terms:
         problem = f"has terms beyond the {terms} of the model"
         raise ArtifactCorrupt(tokenizer.parent.name, tokenizer.name, problem)

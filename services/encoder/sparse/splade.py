@@ -6,6 +6,8 @@ tokens around the text are tokens like the others; padding is none. The logarith
 is the same and shorter.
 """
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 
@@ -17,6 +19,11 @@ _PADDING = 10_000.0
 """Subtracted from the logits of padded tokens: relu makes 0 of what is left."""
 
 _HEAD = "cls.predictions"
+
+
+def write(checkpoint: Checkpoint, path: Path) -> None:
+    """Write the graph, the same bytes for the same checkpoint; raises what :func:`build` does."""
+    onnx.save(build(checkpoint), path)
 
 
 def build(checkpoint: Checkpoint) -> onnx.ModelProto:

@@ -13,7 +13,6 @@ import numpy as np
 from services.retriever.dense.index import Nearest, Slots, Vectors
 from services.retriever.passages import schema
 from services.retriever.passages.allotment import row_of, slot_of
-from services.retriever.passages.store import CollectionRow
 from services.retriever.passages.visibility import VisibleSet
 from services.retriever.vectordb.database import Key
 
@@ -26,10 +25,10 @@ _PART = 500
 class StoredVectors:
     """Vectors, token vectors and slots of one collection, from the disk."""
 
-    def __init__(self, path: Path, collection: CollectionRow) -> None:
-        """``path`` is the store's file, made before."""
-        self.dimension = collection.dimension
-        self._number = collection.number
+    def __init__(self, path: Path, number: int, dimension: int) -> None:
+        """``path`` is the store's file, made before; ``number`` is the collection's in it."""
+        self.dimension = dimension
+        self._number = number
         self._read = schema.connect(path)
         self.size = 0
         """Slots, those of removed passages included."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from services.retriever import query
 from services.retriever.querymodel.model import Mean, QueryModel, Vectors
-from services.retriever.search import Retrieved
+from services.retriever.retrieved import Retrieved
 from trimtab.contracts.retrieve import LAST_VEC, Fallback, RetrieveRequest
 from trimtab.contracts.tensor import Matrix
 

@@ -69,7 +69,7 @@ class Mirrors:
         """Return where a mirrored collection finds vectors of single slots; None for one in memory."""
         if self._backend is None or not self._backend.holds(row.name):
             return None
-        stored = StoredVectors(self._file, row)
+        stored = StoredVectors(self._file, row.number, row.dimension)
         self._stored.append(stored)
         return stored
 

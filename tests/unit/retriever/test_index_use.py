@@ -6,7 +6,8 @@ import pytest
 
 from services.retriever.dense.index import Vectors
 from services.retriever.edition import Edition
-from services.retriever.search import Retrieved, retrieve
+from services.retriever.retrieved import Retrieved
+from services.retriever.search import retrieve
 from services.retriever.words.terms import english_stemmer
 from tests.unit.retriever.corpora import build, clustered, request, train
 from trimtab.contracts.retrieve import EVERY_LIST, IndexUse, RetrieveRequest

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from services.retriever.querymodel.choice import QUERY_MODEL_FALLBACK, Choice, QueryModels
 from services.retriever.querymodel.model import MEAN, Vectors
-from services.retriever.search import Retrieved
+from services.retriever.retrieved import Retrieved
 from tests.unit.retriever.corpora import DIMENSION, NAMESPACE, request, unit
 from trimtab.contracts.errors import DimensionMismatch, InvalidMessage
 from trimtab.contracts.retrieve import LAST_VEC, Fallback, RetrieveReply, RetrieveRequest

@@ -11,13 +11,13 @@ from services.retriever.fusion import blend
 from services.retriever.maxsim import maxsim
 from services.retriever.passages import visibility as visibility_module
 from services.retriever.passages.store import StoredPassage
+from services.retriever.retrieved import Retrieved
 from services.retriever.search import (
     EMPTY_RESULT,
     LOW_COSINE,
     NEAR_DUPLICATES,
     POOL_TRIMMED,
     ForeignPassage,
-    Retrieved,
     retrieve,
 )
 from services.retriever.words.terms import english_stemmer
