@@ -140,19 +140,19 @@ def _terms(
     served, controls = mapper.served, worker.controls.current
     budget_s = served.guard.budget_s if served is not None else None
     fails = settings.on_timeout == "fail"
-    if served is None or controls is None or not served.guard.engine.remote:
+    if controls is None:
         return Terms(left_s, budget_s, fails)
     release = controls.state.releases.get(context.release, controls.release)
 
     def found(name: str) -> float | None:
         return chosen(controls, name, release, now=time.time(), tenant=context.tenant)
 
-    timeout_ms, policy = found("mapper.model_timeout_ms"), found("mapper.on_timeout")
-    return Terms(
-        left_s,
-        budget_s if timeout_ms is None else timeout_ms / 1000,
-        fails if policy is None else bool(policy),
-    )
+    policy = found("mapper.on_timeout")
+    fails = fails if policy is None else bool(policy)
+    if budget_s is None:  # a model in this process holds the loop: no time limit could end it
+        return Terms(left_s, None, fails)
+    timeout_ms = found("mapper.model_timeout_ms")
+    return Terms(left_s, budget_s if timeout_ms is None else timeout_ms / 1000, fails)
 
 
 def _obeying(worker: Worker, request: MapRequest, context: RequestContext) -> MapRequest:

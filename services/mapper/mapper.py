@@ -18,7 +18,12 @@ from services.mapper.engines.engine import Question
 from services.mapper.engines.guard import AT_LEISURE, Outcome, Terms
 from services.mapper.engines.served import Served, head
 from services.mapper.model.component import Component
-from trimtab.contracts.errors import DimensionMismatch, InvalidMessage, UnknownTaxonomy
+from trimtab.contracts.errors import (
+    DeadlineExceeded,
+    DimensionMismatch,
+    InvalidMessage,
+    UnknownTaxonomy,
+)
 from trimtab.contracts.labels import check_labels, check_raw
 from trimtab.contracts.mapping import (
     FREE_TEXT,
@@ -152,6 +157,8 @@ class Mapper:
             return {}, Outcome()
         if request.vectors is None or self.served is None:
             reason = request.fallback or FallbackReason.MODEL_ERROR
+            if reason is FallbackReason.TIMEOUT and terms.fail_on_timeout:
+                raise DeadlineExceeded("encode", terms.remaining_s * 1000)
             return dict.fromkeys(asked, reason), Outcome()
         vectors = request.vectors.array().astype(np.float32)[asked]
         texts = tuple(text_of(request.detector, parts[place]) for place in asked)

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from services.mapper.engines.guard import Terms
 from services.mapper.mapper import NO_ADAPTER
 from services.mapper.model.component import Component
 from tests.unit.mapper.shipped import (
@@ -13,7 +14,12 @@ from tests.unit.mapper.shipped import (
     request,
     taxonomy,
 )
-from trimtab.contracts.errors import DimensionMismatch, InvalidMessage, UnknownTaxonomy
+from trimtab.contracts.errors import (
+    DeadlineExceeded,
+    DimensionMismatch,
+    InvalidMessage,
+    UnknownTaxonomy,
+)
 from trimtab.contracts.mapping import MAX_PARTS, UNKNOWN, FallbackReason, MappingMode
 from trimtab.contracts.tensor import Matrix
 
@@ -95,6 +101,18 @@ def test_the_reason_why_there_are_no_vectors_is_the_requests() -> None:
 
     assert mapped.reply.fallback_reason is FallbackReason.TIMEOUT
     assert mapped.model_calls == 0
+
+
+async def test_a_late_encoder_is_an_error_where_the_policy_says_so() -> None:
+    late = request(TEXT, vectors=None, fallback=FallbackReason.TIMEOUT)
+    away = request(TEXT, vectors=None, fallback=FallbackReason.MODEL_ERROR)
+    strict = Terms(remaining_s=1.0, fail_on_timeout=True)
+
+    with pytest.raises(DeadlineExceeded):
+        await mapper(component()).answer(late, strict)
+    mapped = await mapper(component()).answer(away, strict)
+
+    assert mapped.reply.fallback_reason is FallbackReason.MODEL_ERROR
 
 
 def test_a_model_that_raises_costs_the_answer_nothing_but_its_model(
