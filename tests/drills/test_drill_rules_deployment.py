@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from services.mapper.bundles.bundle import KIND
+from services.mapper.bundles.bundle import KIND, Sources
 from tests.drills import record
 from tests.drills.adapters import push
 from tests.drills.command_line import exit_code, trimtab
@@ -48,7 +48,7 @@ def bundles(folder: Path) -> None:
     changed.write_text(
         changed.read_text().replace("  hate_threat:", "  hateful_speech: hate\n  hate_threat:")
     )
-    made = bundled.Sources(safety.taxonomy, own, safety.frameworks, safety.choice)
+    made = Sources(safety.taxonomy, own, safety.frameworks, safety.choice)
     bundled.written(folder, GOOD, made, pets)
     bundled.written(folder, BAD, made, pets)
     wrong = folder / BAD / "pets" / "detectors" / "kennel.yaml"

@@ -21,6 +21,8 @@ from services.gateway.jobrunner import JobRunner, Verb
 from services.gateway.jobs import Jobs
 from services.gateway.replays import Named, Replays
 from services.gateway.verdicts import Patience
+from services.mapper.app import build as build_mapper
+from services.mapper.settings import MapperSettings
 from services.retriever.passages.feed import Feed
 from tests.architecture.tree import ROOT, SERVICES
 from tests.contracts.examples import examples
@@ -41,6 +43,7 @@ from trimtab.contracts.errors import BusUnavailable, InvalidMessage, NotReady
 from trimtab.contracts.explain import Explanation
 from trimtab.contracts.headers import RequestContext, now_ms
 from trimtab.contracts.jobs import JobKind, JobQuery, JobRecord, JobState
+from trimtab.contracts.mappers import MappersRequest, MapperState
 from trimtab.contracts.pipeline import MapAnswer, MapCall
 from trimtab.contracts.samples import HealthRequest
 from trimtab.control.feed import ControlFeed
@@ -184,6 +187,31 @@ async def test_a_stage_stores_and_fetches_components(
 
         assert (fetched / "weights.json").read_bytes() == (folder / "weights.json").read_bytes()
         assert stage.refused == []
+
+
+async def test_the_operator_stores_and_lists_components_and_asks_the_mappers_what_they_serve(
+    guarded: GuardedServer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "made"
+    folder.mkdir()
+    (folder / "bundle.json").write_text("{}" * 70_000)
+    manifest = write_manifest(folder, name="operators-rules", version="1", kind="test")
+    mapper = build_mapper(deployment(guarded, "mapper", tmp_path), MapperSettings())
+
+    async with running(mapper), guarded.connected("operator") as operator:
+        store = await ArtifactStore.open(operator.connection)
+        await store.push(folder)
+        listed = {each.reference for each in await store.manifests()}
+        read = await store.file(manifest, "bundle.json")
+        (told,) = await Caller(operator.connection).gather(
+            subjects.MAPPERS, MappersRequest(), MapperState, window_s=30, expected=1
+        )
+
+        assert {"operators-rules@1", "safety-head@1"} <= listed
+        assert read == (folder / "bundle.json").read_bytes()
+        assert [each.component for each in told.served] == ["safety-head@1"]
+        assert operator.refused == []
+    assert mapper.link.forbidden == ""
 
 
 async def test_the_controller_writes_the_state_that_every_worker_reads(
