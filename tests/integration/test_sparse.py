@@ -29,6 +29,7 @@ from trimtab.contracts.documents import Document, PutReply
 from trimtab.contracts.errors import ErrorCode, RemoteError
 from trimtab.contracts.orders import Order, SetCommand
 from trimtab.contracts.pipeline import SearchReply
+from trimtab.contracts.samples import Readiness
 from trimtab.contracts.sparse import SparseRow
 from trimtab.control.execute import execute
 from trimtab.control.store import ControlStore
@@ -196,3 +197,18 @@ async def test_vectors_of_another_space_are_refused_with_a_typed_error(place: Pl
         with pytest.raises(RemoteError, match=r"learned_sparse\.tiny\.v2") as refused:
             await attempt
         assert refused.value.code == ErrorCode.INVALID
+
+
+async def test_an_encoder_whose_model_cannot_be_had_serves_the_rest_and_says_so(
+    place: Place,
+) -> None:
+    await place.serve("nowhere@1")
+    [encoder] = place.fleet.of("encoder")
+
+    [sample] = [each for each in await place.fleet.ready() if each.instance == encoder.instance]
+    stored = await put(place, "nowhere", {"a": "a b c", "b": "q w e"})
+
+    assert sample.readiness == Readiness.DEGRADED
+    assert "nowhere@1" in sample.reason
+    assert (stored.new, stored.degraded) == (2, ["sparse: no_model"])
+    assert len((await search(place, "nowhere")).results) == 2
