@@ -14,6 +14,7 @@ from services.controller.fleet import Fleet
 from services.controller.interlocks import Interlocks
 from services.controller.leadership import Leadership
 from services.controller.policy import WATCHED_FILES, Policy, load_policies
+from services.controller.quality import read_quality
 from services.controller.reconciler import Reconciler
 from services.controller.recorder import Recorder
 from services.controller.settings import ControllerSettings
@@ -27,7 +28,7 @@ from trimtab.bus.streams import ensure_jobs
 from trimtab.contracts import subjects
 from trimtab.contracts.component import Release
 from trimtab.contracts.control import Applied, Convergence
-from trimtab.contracts.errors import InvalidCommand, InvalidMessage, TrimtabError
+from trimtab.contracts.errors import InvalidMessage, TrimtabError
 from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.message import Message, decode, encode
@@ -36,7 +37,6 @@ from trimtab.contracts.samples import HealthRequest, Sample, StatusReply, Status
 from trimtab.control.execute import execute
 from trimtab.control.gates import Limit
 from trimtab.control.lease import Lease
-from trimtab.control.quality import parse_thresholds
 from trimtab.control.store import ControlStore
 from trimtab.telemetry.metrics import CONTROLLER_SAMPLES, CONTROLLER_WORKERS, EVALUATION
 from trimtab.worker.service import Worker
@@ -242,21 +242,6 @@ def read_files(
         for watch in parse_triggers(file.read_bytes(), file.name, settings.profile)
     ]
     return release, load_policies(settings.policies), tuple(watches)
-
-
-def read_quality(settings: ControllerSettings) -> tuple[Limit, ...]:
-    """Return what this environment wants of a mapper's quality.
-
-    Raises:
-        InvalidCommand: the file cannot be read or is no such file; names file and key.
-    """
-    try:
-        document = settings.quality.read_bytes()
-    except OSError as error:
-        problem = f"{settings.quality.name} cannot be read ({type(error).__name__})"
-        raise InvalidCommand(f"{problem}; set CONTROLLER_QUALITY to the file") from None
-    rows = parse_thresholds(document, settings.quality.name)
-    return rows[settings.environment].limits(settings.profile)
 
 
 def build(deployment: DeploymentSettings, settings: ControllerSettings) -> Worker:

@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from services.controller.triggers import Profile
-from trimtab.control.quality import QUALITY_FILE, Environment
+from trimtab.control.quality import Environment
 from trimtab.worker.settings import WorkerSettings
 
 _SHIPPED = Path(__file__).parent / "releases" / "base.json"
@@ -21,8 +21,8 @@ class ControllerSettings(WorkerSettings):
     """Release manifest written as the first control state; ignored once there is one."""
     policies: Path = Path(__file__).parents[2] / "deploy" / "policies"
     """Folder of ramp policies, ``rollback_triggers.yaml`` and ``alerts.yaml``."""
-    quality: Path = Path(__file__).parents[2] / "deploy" / "policies" / QUALITY_FILE
-    """Thresholds that a changed mapper must keep on its golden cases, per environment."""
+    quality: Path | None = None
+    """Thresholds that a changed mapper must keep on its golden cases; none given: `quality.yaml` of the policies."""
     environment: Environment = Environment.PROD
     """Which row of these thresholds holds here: ``dev``, ``staging`` or ``prod``."""
     profile: Profile = "cpu"

@@ -62,7 +62,8 @@ def gate(
     known = _read(cases)
     wanted = [one for one in golden.gates_of(known) if not only or one in only]
     if not wanted:
-        raise Failure("these cases measure no such gate", "search cases measure all of them")
+        remedy = "search cases measure norms, index and golden; quality: `trimtab mapper quality validate`"
+        raise Failure("these cases measure no such gate", remedy)
     manner = (reason, steering.who(actor), dry_run)
     reports = asyncio.run(_run(nats_url(nats), nkey_seed, name, known, collection, wanted, manner))
     failed = {report.gate: why for report in reports if (why := shortfall(report))}
