@@ -1,11 +1,13 @@
 """A bundle of rules: checked whole before anything of it serves, known by its content."""
 
+import json
 import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from services.mapper.bundles import building
 from services.mapper.bundles.bundle import CARD, KIND, load_bundle
 from tests.unit.mapper import bundled
 from tests.unit.mapper.shipped import component, detectors, frameworks, taxonomy
@@ -92,3 +94,54 @@ def test_a_bundles_folder_holds_nothing_but_what_its_manifest_names(tmp_path: Pa
     shutil.rmtree(folder / "pets")
     with pytest.raises(ArtifactError):
         load_bundle(folder)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TRIMTAB_HOME", str(tmp_path))
+    (tmp_path / "taxonomies").mkdir()
+    (tmp_path / "taxonomies" / "pets.yaml").write_text(bundled.PETS)
+    return tmp_path
+
+
+def test_the_shipped_rules_and_a_users_own_are_built_into_one_bundle_by_the_command(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert building.main(["--name", "safety-rules@2"]) == 0
+    assert building.main(["--name", "pets-rules@1", "--taxonomy", "pets"]) == 0
+    added = [
+        word
+        for name in ("safety-rules@2", "pets-rules@1")
+        for word in ("--add", str(home / "bundles" / name))
+    ]
+    capsys.readouterr()
+
+    assert building.main(["--name", "both@1", *added, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+
+    assert told["taxonomies"] == ["ai-safety", "pets"]
+    assert told["versions"]["ai-safety.adapter"].startswith("safety-head@1+")
+    assert load_bundle(Path(told["folder"])).content_hash == told["hash"]
+
+
+def test_a_built_version_is_never_replaced_by_other_content(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--name", "pets-rules@1", "--taxonomy", "pets"]
+    assert building.main(words) == 0
+    assert building.main(words) == 0
+    (home / "taxonomies" / "pets.yaml").write_text(bundled.PETS.replace("kitten", "kitty"))
+
+    assert building.main(words) == 1
+    assert "use a new version" in capsys.readouterr().err
+    assert [path.name for path in (home / "bundles").iterdir()] == ["pets-rules@1"]
+
+
+def test_an_adapter_of_other_labels_is_refused_when_the_bundle_is_built(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--name", "pets-rules@1", "--taxonomy", "pets", "--adapter", "safety-head@1"]
+
+    assert building.main(words) == 1
+    assert "was trained for taxonomy ai-safety" in capsys.readouterr().err
+    assert not (home / "bundles" / "pets-rules@1").exists()

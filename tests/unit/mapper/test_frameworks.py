@@ -1,15 +1,18 @@
 """Controls per label: cited by number, every label mapped or said to bear on none."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from services.mapper import mapped_controls
 from services.mapper.definitions.definitions import load_definitions
 from services.mapper.definitions.document import DefinitionInvalid
 from services.mapper.definitions.frameworks import load_frameworks
 from services.mapper.definitions.taxonomy import Taxonomy, load_taxonomy
 from services.mapper.settings import MapperSettings
 from tests.unit.mapper.shipped import frameworks, taxonomy, written
+from trimtab.contracts.mapping import UNKNOWN
 
 SMALL = """\
 name: small
@@ -120,3 +123,22 @@ def test_a_shipped_taxonomy_has_the_shipped_controls_and_another_one_none(
 
     assert shipped.frameworks == frameworks()
     assert own.frameworks is None
+
+
+def test_the_command_shows_controls_and_how_many_labels_each_framework_covers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ["--taxonomy", str(written(tmp_path, "small.yaml", SMALL))]
+    files += ["--file", str(written(tmp_path, "controls.yaml", CONTROLS))]
+
+    assert mapped_controls.main(["show", *files, "--label", "HARM.Threat", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)["labels"]
+    assert mapped_controls.main(["coverage", *files, "--json"]) == 0
+    covered = json.loads(capsys.readouterr().out)
+    assert mapped_controls.main(["show", *files, "--label", "HARM.Nothing"]) == 1
+    assert mapped_controls.main(["coverage", *files]) == 0
+
+    assert shown == {"HARM.Threat": {"SOC2": ["CC7.4", "CC7.2"], "HIPAA": ["164.308"]}}
+    assert (covered["labels"], covered["mapped"], covered["none"]) == (3, 2, [UNKNOWN])
+    assert covered["by_framework"]["SOC2"]["controls"] == 2
+    assert "HARM.Nothing" in capsys.readouterr().err

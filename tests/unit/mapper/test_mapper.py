@@ -143,6 +143,18 @@ def test_an_undeclared_detectors_label_is_tried_by_the_model() -> None:
     assert mapped.detector == "other"
 
 
+@pytest.mark.parametrize(
+    ("wanted", "named"),
+    [(None, {"SOC2", "ISO27001", "HIPAA"}), (["HIPAA"], {"HIPAA"}), ([], set()), (["SOX"], set())],
+)
+def test_the_controls_of_the_frameworks_that_a_request_asks_for_are_named(
+    wanted: list[str] | None, named: set[str]
+) -> None:
+    asked = request("self-harm/intent", "openai-moderation", frameworks=wanted)
+
+    assert set(mapper().map(asked).reply.controls) == named
+
+
 def test_every_answer_carries_the_versions_of_all_that_decides() -> None:
     reply = mapper(component()).map(request("hate", "openai-moderation")).reply
 
