@@ -100,6 +100,20 @@ async def test_the_same_question_has_the_same_answer(rig: Rig) -> None:
     assert first.reply.versions == again.reply.versions
 
 
+@pytest.mark.vllm
+async def test_a_real_server_holds_its_answers_to_a_schema_and_says_how_probable_they_are(
+    llama_url: str, tmp_path: Path
+) -> None:
+    async with chat_rig(tmp_path, "openai", upstream=llama_url) as served:
+        for text in list(vectors())[::200]:
+            mapped = await ask(served, text)
+
+            assert reason(mapped) is None
+            assert (mapped.valid, mapped.invalid) == (1, 0)
+            assert 0.0 < mapped.reply.confidence < 1.0
+    assert all("response_format" in chat for chat in served.server.chats)
+
+
 @pytest.mark.parametrize("fault", INVALID)
 async def test_an_answer_that_cannot_be_used_is_asked_for_once_more(rig: Rig, fault: Fault) -> None:
     rig.then(fault, None)

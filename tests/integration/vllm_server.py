@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from services.encoder.vllm_backend import VllmAddress, wait_until_up
@@ -39,13 +40,28 @@ def llama_server(folder: Path, model: Path) -> Iterator[str]:
         # float16 has no fast path on CPUs; compiling would take longer than the tests.
         *("--dtype", "float32", "--enforce-eager", "--max-model-len", "2048"),
         *("--gpu-memory-utilization", "0.2", "--kv-cache-memory-bytes", str(128 * 2**20)),
+        # A schema allows whitespace between its tokens, and a model that knows nothing writes no end of it.
+        *("--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}'),
         *("--enable-lora", "--max-loras", "2", "--max-lora-rank", "8"),
     )
     planned = spec(python(), port)
     environment = {**planned.environment, "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
     chat = dataclasses.replace(planned, arguments=arguments, environment=environment)
     with serving(chat, port, folder) as url:
+        _warm(url)
         yield url
+
+
+def _warm(url: str) -> None:
+    """Ask once for a constrained answer: the first one waits for kernels and grammars to be compiled."""
+    body = {
+        "model": BASE,
+        "messages": [{"role": "user", "content": "hello"}],
+        "max_tokens": 16,
+        "structured_outputs": {"regex": '\\{"label": "(A|B)"\\}'},
+    }
+    with httpx.Client(base_url=url, trust_env=False, timeout=_START_S) as client:
+        client.post("/v1/chat/completions", json=body).raise_for_status()
 
 
 def python() -> Path:
