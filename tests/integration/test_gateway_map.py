@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from trimtab.client import Client
+from trimtab.contracts.errors import RemoteError
 
 pytestmark = pytest.mark.integration
 
@@ -169,3 +170,64 @@ async def test_an_item_of_a_wrong_shape_refuses_the_batch_and_names_the_item(
 
     assert answer.status_code == 422
     assert "requests" in answer.json()["detail"]
+
+
+RAW = {"output": "what the user wrote\n" * 5, "detector": "openai-moderation"}
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("/v1/map", RAW),
+        ("/v1/jobs", {"work": {"kind": "map", "request": RAW}}),
+    ],
+)
+async def test_raw_content_of_a_detector_that_says_labels_is_refused_and_counted(
+    http: httpx.AsyncClient, route: str, body: dict[str, object]
+) -> None:
+    before = await rejected(http, "raw_content")
+    answer = await http.post(route, json=body)
+
+    assert (answer.status_code, answer.json()["title"]) == (422, "RawContent")
+    assert "user wrote" not in answer.text
+    assert await rejected(http, "raw_content") == before + 1
+
+
+async def test_raw_content_fails_its_own_item_of_a_batch_and_passes_as_free_text(
+    http: httpx.AsyncClient,
+) -> None:
+    items = [LABEL, RAW, {**RAW, "detector": "text"}]
+
+    batch = (await http.post("/v1/map/batch", json={"requests": items})).json()
+
+    errors = [result["error"] and result["error"]["error"] for result in batch["results"]]
+    assert errors == [None, "RawContent", None]
+
+
+async def test_a_sentence_of_a_detector_that_says_labels_is_refused_by_the_mapper_over_nats_too(
+    client: Client,
+) -> None:
+    with pytest.raises(RemoteError) as refused:
+        await client.map(" ".join(["word"] * 20), detector="openai-moderation")
+    with pytest.raises(RemoteError) as raw:
+        await client.map(str(RAW["output"]), detector="openai-moderation")
+
+    assert refused.value.error == raw.value.error == "RawContent"
+
+
+@pytest.mark.parametrize("route", ["/v1/map", "/v1/map/batch"])
+async def test_a_mapping_body_over_64_kib_is_refused_before_it_is_read_whole(
+    http: httpx.AsyncClient, route: str
+) -> None:
+    before = await rejected(http, "oversize")
+    answer = await http.post(route, content=b" " * (64 * 1024 + 1))
+
+    assert (answer.status_code, answer.json()["title"]) == (413, "MessageTooLarge")
+    assert await rejected(http, "oversize") == before + 1
+
+
+async def rejected(http: httpx.AsyncClient, reason: str) -> float:
+    """Return what the gateway counted."""
+    wanted = f'mapper_request_payload_rejected_total{{reason="{reason}"}} '
+    lines = (await http.get("/metrics")).text.splitlines()
+    return sum(float(line.removeprefix(wanted)) for line in lines if line.startswith(wanted))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -61,15 +62,33 @@ async def asking(working: Fleet) -> AsyncIterator[Client]:
 async def http(working: Fleet, asking: Client) -> AsyncIterator[httpx.AsyncClient]:
     """The HTTP face of the gateway."""
     assert asking.connection.is_connected
-    async with httpx.AsyncClient(base_url=await working.api(), timeout=60, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=await working.api(), timeout=60, trust_env=False
+    ) as client:
         yield client
 
 
 async def order(client: Client, command: KillCommand | RestoreCommand) -> None:
     await client.order(
-        Order(operation=f"{id(command)}", command=command, actor="test", reason="a test"),
+        Order(operation=uuid.uuid4().hex, command=command, actor="test", reason="a test"),
         timeout_s=30,
     )
+
+
+async def close_pipeline(client: Client, tenant: str = "") -> None:
+    """Close it, for everybody or one tenant, and wait until the gateway obeys."""
+    await order(client, KillCommand(switch=Switch.PIPELINE, value="closed", tenant=tenant))
+    async with asyncio.timeout(WAIT_S):
+        while not await _refused(client, tenant or "public"):
+            await asyncio.sleep(0.02)
+
+
+async def _refused(client: Client, tenant: str) -> bool:
+    try:
+        await client.map(LABEL.output, detector=LABEL.detector, tenant=tenant)
+    except RemoteError as error:
+        return error.error == "Disabled"
+    return False
 
 
 async def ended(client: Client, job: str, tenant: str = "public") -> JobRecord:
@@ -134,7 +153,7 @@ async def test_what_can_never_be_answered_ends_at_once_with_its_typed_error(aski
 
 
 async def test_what_nobody_waits_for_any_more_is_not_done(asking: Client) -> None:
-    await order(asking, KillCommand(switch=Switch.PIPELINE, value="closed"))
+    await close_pipeline(asking)
     job = await asking.submit(LABEL, deadline_s=0.01)
     await order(asking, RestoreCommand(switch=Switch.PIPELINE))
 
@@ -148,13 +167,13 @@ async def test_what_nobody_waits_for_any_more_is_not_done(asking: Client) -> Non
 async def test_jobs_wait_while_the_pipeline_is_closed_and_the_queues_lag_says_so(
     asking: Client, http: httpx.AsyncClient
 ) -> None:
-    await order(asking, KillCommand(switch=Switch.PIPELINE, value="closed"))
+    await close_pipeline(asking)
     jobs = [await asking.submit(LABEL) for _ in range(5)]
     waiting = {(await asking.result(job)).state for job in jobs}
-    behind = await _lag(http, lambda lag, pending: lag > 1 and pending == 5)
+    behind = await _lag(http, lambda lag, left: lag > 1 and left == 5)
     await order(asking, RestoreCommand(switch=Switch.PIPELINE))
     states = {(await ended(asking, job)).state for job in jobs}
-    caught_up = await _lag(http, lambda lag, pending: lag == 0 and pending == 0)
+    caught_up = await _lag(http, lambda lag, left: lag == 0 and left == 0)
     [gateway] = [s for s in await asking.health() if s.service == "gateway"]
 
     assert waiting == {JobState.PENDING}
@@ -166,12 +185,13 @@ async def test_jobs_wait_while_the_pipeline_is_closed_and_the_queues_lag_says_so
 
 async def _lag(http: httpx.AsyncClient, wanted: Callable[[float, float], bool]) -> bool:
     """Wait until the gateway's own metrics say that the queue is as wanted."""
-    names = ("mapper_queue_lag_seconds", "gateway_jobs_pending")
+    names = ("mapper_queue_lag_seconds", "gateway_jobs_pending", "gateway_jobs_ack_pending")
     async with asyncio.timeout(WAIT_S):
         while True:
             lines = (await http.get("/metrics")).text.splitlines()
             found = dict(line.split(" ") for line in lines if line.startswith(names))
-            if wanted(*(float(found[name]) for name in names)):
+            lag, pending, taken = (float(found[name]) for name in names)
+            if wanted(lag, pending + taken):  # one may have been taken just before the order
                 return True
             await asyncio.sleep(0.1)
 
@@ -179,7 +199,7 @@ async def _lag(http: httpx.AsyncClient, wanted: Callable[[float, float], bool]) 
 async def test_jobs_of_a_tenant_that_is_closed_wait_without_using_up_their_tries(
     asking: Client,
 ) -> None:
-    await order(asking, KillCommand(switch=Switch.PIPELINE, value="closed", tenant="acme"))
+    await close_pipeline(asking, "acme")
     job = await asking.submit(LABEL, tenant="acme")
     async with asyncio.timeout(WAIT_S):
         while not (await asking.result(job, tenant="acme")).excused:
@@ -334,7 +354,7 @@ async def test_the_command_line_submits_waits_lists_and_tells_by_its_exit_code(
     )
     waited = await asyncio.to_thread(run, "wait", "cli-1", "--timeout", "60")
     result = await asyncio.to_thread(run, "result", "cli-1")
-    await order(asking, KillCommand(switch=Switch.PIPELINE, value="closed"))
+    await close_pipeline(asking)
     await asking.submit(LABEL, job_id="cli-2")
     listed = await asyncio.to_thread(run, "list")
     late = await asyncio.to_thread(exit_code, working, "jobs", "wait", "cli-2", "--timeout", "0.2")
