@@ -21,7 +21,7 @@ from services.mapper.model.held import HeldOut
 from services.mapper.model.tensors import Tensors, misfit, pack, unpack
 from trimtab.artifacts.manifest import (
     ArtifactCorrupt,
-    ArtifactMissing,
+    ArtifactError,
     Manifest,
     verify,
     write_manifest,
@@ -162,7 +162,10 @@ def load_report(folder: Path) -> tuple[CalibrationCard, HeldOut]:
     """
     manifest = verify(folder)
     if REPORT not in manifest.files:
-        raise ArtifactMissing(f"{manifest.reference} was trained before reports were: its {REPORT}")
+        raise ArtifactError(
+            f"{manifest.reference} was trained before reports were and holds no {REPORT}; train a new "
+            "version with `trimtab mapper train`, or see its figures with `trimtab mapper versions list`"
+        )
     card = _read(folder / CALIBRATION, CalibrationCard, manifest)
     return card, _read(folder / REPORT, HeldOut, manifest)
 
