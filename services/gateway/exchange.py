@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -14,10 +14,10 @@ from starlette.responses import Response
 from services.gateway.guard import TENANT, Guard, Visit
 from services.gateway.problems import crash, problem
 from services.gateway.replays import KEY, Named, Replays
+from services.gateway.terms import MAX_BODY_BYTES, Terms
 from trimtab.bus.admission import Admission
 from trimtab.contracts.errors import ErrorCode, InvalidMessage, MessageTooLarge, TrimtabError
 from trimtab.contracts.headers import TRACEPARENT, RequestContext, now_ms
-from trimtab.contracts.keys import Scope
 from trimtab.contracts.retrieve import PUBLIC_TENANT
 from trimtab.telemetry.logs import Logger
 from trimtab.worker.sampler import Sampler
@@ -29,8 +29,6 @@ NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 """Form of request ids and tenants: they travel in NATS headers."""
 
 MAX_TIMEOUT_MS = 120_000
-MAX_BODY_BYTES = 8 * 1024 * 1024
-"""Largest HTTP body; what must fit one bus message is split or refused later."""
 
 _NAME = re.compile(NAME_PATTERN)
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
@@ -38,24 +36,6 @@ B = TypeVar("B")
 
 Handler = Callable[[B, RequestContext], Awaitable[msgspec.Struct]]
 Source = Callable[[type[B], Request], Awaitable[B]]
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What is particular to a route; most have nothing."""
-
-    max_bytes: int = MAX_BODY_BYTES
-    """Largest body."""
-    oversize: Callable[[int], TrimtabError] | None = None
-    """Error of a larger one, from its size; None: MessageTooLarge."""
-    keyed: bool = False
-    """Whether ``Idempotency-Key`` is obeyed."""
-    asks: Callable[[Any], Scope] | None = None
-    """Body -> what the key must be allowed to do, where the endpoint alone does not say it."""
-    shows: Callable[[Any], Scope] | None = None
-    """Answer -> what the key must be allowed to do to see it."""
-    status: Callable[[Any], int] = lambda _answer: 200
-    """Answer -> HTTP status."""
 
 
 _USUAL = Terms()

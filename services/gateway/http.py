@@ -16,8 +16,6 @@ from services.gateway.bodies import (
     DocumentsBody,
     EmbeddingsAnswer,
     EmbeddingsBody,
-    JobAnswer,
-    JobBody,
     MapBatchBody,
     MapBatchResult,
     MapBatchResults,
@@ -28,8 +26,9 @@ from services.gateway.bodies import (
 )
 from services.gateway.documents import Documents
 from services.gateway.embedding import embed
-from services.gateway.exchange import Exchange, Terms, in_path, json_response, request_id_of
+from services.gateway.exchange import Exchange, in_path, json_response, request_id_of
 from services.gateway.health import Health
+from services.gateway.jobbodies import JobAnswer, JobBody
 from services.gateway.jobroutes import JobRoutes, call_of
 from services.gateway.pipeline import Pipeline
 from services.gateway.problems import refused
@@ -37,6 +36,7 @@ from services.gateway.reranking import rerank
 from services.gateway.screen import Screen
 from services.gateway.settings import GatewaySettings
 from services.gateway.summary import summarise
+from services.gateway.terms import Terms
 from trimtab.contracts.documents import (
     DeleteDocuments,
     DeleteReply,

@@ -7,19 +7,20 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.gateway.bodies import (
+from services.gateway.bodies import MapBody
+from services.gateway.exchange import Exchange, in_path
+from services.gateway.jobbodies import (
     IngestWork,
     JobAnswer,
     JobBody,
     JobName,
-    MapBody,
     MapWork,
     SearchWork,
 )
-from services.gateway.exchange import Exchange, Terms, in_path
 from services.gateway.jobs import Jobs
 from services.gateway.pipeline import check_texts
 from services.gateway.screen import Screen
+from services.gateway.terms import Terms
 from trimtab.contracts.documents import PutDocuments
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.jobs import Job, JobKind, JobQuery, JobRecord, JobState

@@ -13,8 +13,6 @@ from services.gateway.bodies import (
     DocumentsBody,
     EmbeddingsAnswer,
     EmbeddingsBody,
-    JobAnswer,
-    JobBody,
     MapBatchBody,
     MapBatchResults,
     MapBody,
@@ -26,6 +24,7 @@ from services.gateway.bodies import (
 from services.gateway.exchange import MAX_TIMEOUT_MS, NAME_PATTERN, REQUEST_ID, TIMEOUT
 from services.gateway.guard import TENANT
 from services.gateway.health import Health
+from services.gateway.jobbodies import JobAnswer, JobBody
 from services.gateway.problems import MEDIA_TYPE, STATUSES
 from services.gateway.replays import KEY, KEY_PATTERN, REPLAYED
 from trimtab.contracts.documents import DeleteDocuments, DeleteReply, PutReply, StoredDocument

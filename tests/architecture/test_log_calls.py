@@ -59,22 +59,21 @@ def given(node: ast.AST) -> Iterator[str]:
     """Yield the names of texts that an expression hands on; what stands in a harmless call is not."""
     if isinstance(node, ast.Call) and _last(node.func) in _HARMLESS:
         return
+    if isinstance(node, ast.Attribute | ast.Name) and _last(node) in _TEXTS:
+        yield _last(node)
+    for part in _parts(node):
+        yield from given(part)
+
+
+def _parts(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what an expression is made of; of `request.job.id` nothing, for only the id is handed on."""
     if isinstance(node, ast.Attribute):
-        if node.attr in _TEXTS:
-            yield node.attr
         if not isinstance(node.value, ast.Name | ast.Attribute):
-            yield from given(node.value)
-        return  # of `request.job.id` only the id is handed on
-    if isinstance(node, ast.Call):
-        if isinstance(node.func, ast.Attribute):
-            yield from given(node.func.value)
-        for part in (*node.args, *node.keywords):
-            yield from given(part)
-        return
-    if isinstance(node, ast.Name) and node.id in _TEXTS:
-        yield node.id
-    for child in ast.iter_child_nodes(node):
-        yield from given(child)
+            yield node.value
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        yield from (node.func.value, *node.args, *node.keywords)
+    else:
+        yield from ast.iter_child_nodes(node)
 
 
 def wrongs(tree: ast.AST) -> Iterator[tuple[int, str]]:
