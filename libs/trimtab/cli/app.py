@@ -11,7 +11,6 @@ from trimtab.cli import (
     ingest,
     keys,
     map,
-    mapper,
     records,
     releases,
     search,
@@ -24,6 +23,7 @@ from trimtab.cli import (
 from trimtab.cli.evaluate import group as evaluate
 from trimtab.cli.index import group as index
 from trimtab.cli.jobs import group as jobs
+from trimtab.cli.mapper import group as mapper
 
 EPILOG = (
     "Exit codes: 0 done; 1 done in part, refused or unhealthy; 2 wrong command line; "
@@ -64,7 +64,7 @@ def build() -> typer.Typer:
     app.add_typer(records.audit, name="audit")
     app.add_typer(documents.build(), name="documents")
     app.add_typer(keys.keys, name="keys")
-    app.add_typer(mapper.mapper, name="mapper")
+    app.add_typer(mapper.build(), name="mapper")
     app.add_typer(index.build(), name="index")
     app.add_typer(evaluate.build(), name="eval")
     app.add_typer(jobs.build(), name="jobs")

@@ -8,10 +8,10 @@ import pytest
 
 from tests.unit.control.documents import canary, controls, kill, release, state
 from trimtab.artifacts.manifest import FileEntry, Manifest
-from trimtab.cli.mappers import registry
-from trimtab.cli.mappers.differing import difference, disagreements, versions_of
-from trimtab.cli.mappers.fallbacks import merged
-from trimtab.cli.mappers.frameworks import document, lines, shape
+from trimtab.cli.mapper import registry
+from trimtab.cli.mapper.differing import difference, disagreements, versions_of
+from trimtab.cli.mapper.fallbacks import merged
+from trimtab.cli.mapper.frameworks import document, lines, shape
 from trimtab.contracts.control import ControlState, Phase, Switch
 from trimtab.contracts.mappers import (
     ControlCount,

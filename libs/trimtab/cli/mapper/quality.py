@@ -12,7 +12,7 @@ import typer
 from trimtab.cli import options, steering
 from trimtab.cli.address import nats_url
 from trimtab.cli.failure import Failure, guarded
-from trimtab.cli.mapper_training import encoder_words, run
+from trimtab.cli.mapper.training import encoder_words, run
 from trimtab.control.quality import Environment, Profile
 
 quality = typer.Typer(

@@ -19,8 +19,8 @@ from trimtab.cli.address import nats_url
 from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.link import reach
-from trimtab.cli.mapper_training import run
-from trimtab.cli.mappers.asking import states_of
+from trimtab.cli.mapper.asking import states_of
+from trimtab.cli.mapper.training import run
 from trimtab.cli.output import print_json, stdout
 from trimtab.cli.steering import reached, show_convergence, who
 from trimtab.client import Client

@@ -9,7 +9,7 @@ import typer
 
 from trimtab.cli import options
 from trimtab.cli.failure import guarded
-from trimtab.cli.mappers.asking import ask
+from trimtab.cli.mapper.asking import ask
 from trimtab.cli.output import print_json, stdout
 from trimtab.contracts.mappers import MAX_UNMAPPED, MappersRequest, MapperState, Unmapped
 

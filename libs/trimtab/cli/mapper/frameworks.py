@@ -11,8 +11,8 @@ import typer
 from trimtab.cli import options
 from trimtab.cli.durations import seconds_of
 from trimtab.cli.failure import Failure, guarded
-from trimtab.cli.mapper_training import run
-from trimtab.cli.mappers.asking import ask
+from trimtab.cli.mapper.asking import ask
+from trimtab.cli.mapper.training import run
 from trimtab.cli.output import print_json, stdout
 from trimtab.contracts.mappers import MAX_SINCE_S, MappersRequest, MapperState
 from trimtab.evaluation import chart

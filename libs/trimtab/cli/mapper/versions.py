@@ -14,9 +14,9 @@ from trimtab.cli.address import nats_url
 from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.link import reach
-from trimtab.cli.mappers import registry
-from trimtab.cli.mappers.asking import mappers_of, states_of
-from trimtab.cli.mappers.differing import Versions, difference, disagreements, versions_of
+from trimtab.cli.mapper import registry
+from trimtab.cli.mapper.asking import mappers_of, states_of
+from trimtab.cli.mapper.differing import Versions, difference, disagreements, versions_of
 from trimtab.cli.output import print_json, stdout
 from trimtab.client import Client
 from trimtab.contracts.mappers import MappersRequest, MapperState

@@ -8,7 +8,7 @@ import typer
 
 from trimtab.cli import options
 from trimtab.cli.failure import guarded
-from trimtab.cli.mapper_training import run
+from trimtab.cli.mapper.training import run
 
 _MODULE = "services.mapper.migration"
 

@@ -1,21 +1,15 @@
-"""`trimtab mapper …`: the mapper runbook's own verbs, as it writes them, acting on running workers."""
+"""`trimtab mapper runtime …`: the mapper runbook's own verbs, as it writes them, acting on running workers."""
 
 import asyncio
 from typing import Annotated, Any
 
 import typer
 
-from trimtab.cli import mapper_quality, mapper_training, options, steering
+from trimtab.cli import options, steering
 from trimtab.cli.address import nats_url
 from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.link import reach
-from trimtab.cli.mappers import migration
-from trimtab.cli.mappers.engine import engine
-from trimtab.cli.mappers.fallbacks import fallbacks
-from trimtab.cli.mappers.frameworks import frameworks
-from trimtab.cli.mappers.rules import rules
-from trimtab.cli.mappers.versions import versions
 from trimtab.cli.output import print_json, stdout
 from trimtab.cli.steering import Manner, steer
 from trimtab.contracts.control import Switch
@@ -25,21 +19,7 @@ from trimtab.contracts.samples import Sample
 from trimtab.control.effective import Controls
 from trimtab.control.store import ControlStore
 
-mapper = typer.Typer(help="The mapper: its mode, its versions, and labels of your own.")
 runtime = typer.Typer(help="Mode of the running mappers.")
-mapper.add_typer(runtime, name="runtime")
-mapper.add_typer(versions, name="versions")
-mapper.add_typer(rules, name="rules")
-mapper.add_typer(frameworks, name="frameworks")
-mapper.command("fallbacks")(fallbacks)
-migration.add_to(mapper_training.taxonomy)
-mapper.add_typer(mapper_training.taxonomy, name="taxonomy")
-mapper.add_typer(mapper_quality.quality, name="quality")
-mapper.add_typer(mapper_quality.detectors, name="detectors")
-mapper.command("train")(mapper_training.train)
-mapper.command("report")(mapper_training.report)
-mapper.command("predict")(mapper_training.predict)
-mapper.command("engine")(engine)
 
 
 @runtime.command("show-mode")

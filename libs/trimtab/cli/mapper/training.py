@@ -20,8 +20,6 @@ from trimtab.cli.failure import Failure, guarded
 from trimtab.supervisor import state
 from trimtab.supervisor.home import Home
 
-taxonomy = typer.Typer(help="Taxonomies: the labels that may come out.", no_args_is_help=True)
-
 _ALONE = "--alone"
 
 _OUT = typer.Option("--out", file_okay=False, help="Folder. Default: in the home.")
@@ -30,7 +28,6 @@ _VECTORS = typer.Option(
 )
 
 
-@taxonomy.command("import")
 @guarded
 def import_taxonomy(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What to import.")],
