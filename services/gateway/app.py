@@ -3,29 +3,29 @@
 import asyncio
 import time
 
-from services.gateway.docstream import DocStream
-from services.gateway.documents import Documents
-from services.gateway.exchange import Exchange
+from services.gateway.documents.stream import DocStream
+from services.gateway.documents.verbs import Documents
 from services.gateway.feedback import Feedback
-from services.gateway.guard import Guard
-from services.gateway.health import Health, aggregate
-from services.gateway.http import Facade, application
-from services.gateway.joblag import JobLag
-from services.gateway.jobpull import Door, JobPull
-from services.gateway.jobroutes import JobRoutes
-from services.gateway.jobrunner import JobRunner, Verb
-from services.gateway.jobs import Jobs
-from services.gateway.listener import Listener
+from services.gateway.http.exchange import Exchange
+from services.gateway.http.guard import Guard
+from services.gateway.http.health import Health, aggregate
+from services.gateway.http.listener import Listener
+from services.gateway.http.replays import Replays
+from services.gateway.http.routes import Facade, application
+from services.gateway.jobs.lag import JobLag
+from services.gateway.jobs.pull import Door, JobPull
+from services.gateway.jobs.routes import JobRoutes
+from services.gateway.jobs.runner import JobRunner, Verb
+from services.gateway.jobs.verbs import Jobs
+from services.gateway.jobs.verdicts import Patience
 from services.gateway.logbook import Logbook
 from services.gateway.peers import Peers
 from services.gateway.pipeline import Pipeline
 from services.gateway.probe import Probe
-from services.gateway.replays import Replays
 from services.gateway.screen import Screen
 from services.gateway.sessions import Sessions
 from services.gateway.settings import GatewaySettings
 from services.gateway.shown import Memory
-from services.gateway.verdicts import Patience
 from trimtab.bus import streams
 from trimtab.bus.admission import Admission
 from trimtab.bus.ending import end

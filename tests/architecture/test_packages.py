@@ -22,9 +22,9 @@ from tests.architecture.tree import (
 HOMES: dict[str, set[str]] = {
     "faiss": {"services.retriever.dense.flat"},
     "fastapi": {
-        "services.gateway.http",
-        "services.gateway.listener",
-        "services.gateway.openapi",
+        "services.gateway.http.routes",
+        "services.gateway.http.listener",
+        "services.gateway.http.openapi",
     },
     "httpx": {"services.encoder.vllm_backend", "trimtab.llm.wire"},
     "onnx": {
@@ -41,7 +41,7 @@ HOMES: dict[str, set[str]] = {
     "opentelemetry": {"trimtab.telemetry.traces"},
     "structlog": {"trimtab.telemetry.logs"},
     "tokenizers": {"services.encoder.tokenizer"},
-    "uvicorn": {"services.gateway.listener"},
+    "uvicorn": {"services.gateway.http.listener"},
     "uvloop": {"trimtab.worker.service"},
 }
 """Package -> the modules that may import it."""

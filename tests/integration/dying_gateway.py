@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 
 from services.gateway.app import build
-from services.gateway.docstream import DocStream
+from services.gateway.documents.stream import DocStream
 from services.gateway.settings import GatewaySettings
 from tests.integration.dying_retriever import Wrap, after, before
 from trimtab.worker.service import run

@@ -15,12 +15,12 @@ from starlette.responses import Response
 from scripts.make_nkeys import make, new_seed, roles
 from services.controller.app import build as build_controller
 from services.controller.settings import ControllerSettings
-from services.gateway.joblag import JobLag
-from services.gateway.jobpull import Door, JobPull
-from services.gateway.jobrunner import JobRunner, Verb
-from services.gateway.jobs import Jobs
-from services.gateway.replays import Named, Replays
-from services.gateway.verdicts import Patience
+from services.gateway.http.replays import Named, Replays
+from services.gateway.jobs.lag import JobLag
+from services.gateway.jobs.pull import Door, JobPull
+from services.gateway.jobs.runner import JobRunner, Verb
+from services.gateway.jobs.verbs import Jobs
+from services.gateway.jobs.verdicts import Patience
 from services.mapper.app import build as build_mapper
 from services.mapper.settings import MapperSettings
 from services.retriever.passages.feed import Feed

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from starlette.responses import Response
 
-from services.gateway.replays import MAX_ANSWER_BYTES, Named, Replays
+from services.gateway.http.replays import MAX_ANSWER_BYTES, Named, Replays
 from trimtab.bus.connection import connect
 from trimtab.bus.ending import close
 from trimtab.bus.local_server import LocalServer
@@ -108,7 +108,7 @@ async def test_what_a_killed_gateway_began_is_taken_over_once_its_time_is_over(
 ) -> None:
     connection = await connect(nats_server.url, "gateway")
     here, there = Replays(connection, 600), Replays(connection, 600)
-    monkeypatch.setattr("services.gateway.replays._GRACE_S", 0.0)
+    monkeypatch.setattr("services.gateway.http.replays._GRACE_S", 0.0)
     never = asyncio.Event()
     begun = asyncio.Event()
 

@@ -5,7 +5,7 @@ import msgspec
 from scripts.export_alerts import SOURCE
 from services.controller.triggers import parse_triggers
 from services.controller.watchtower import Watchtower
-from services.gateway.joblag import LAG_FACT
+from services.gateway.jobs.lag import LAG_FACT
 from tests.unit.controller.records import sample
 from tests.unit.controller.test_watchtower import Leading, Recorder, tower
 

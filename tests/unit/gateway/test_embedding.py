@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.embedding import chunks
+from services.gateway.http.embedding import chunks
 
 
 @given(st.lists(st.text(max_size=200), max_size=300))

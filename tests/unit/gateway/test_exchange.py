@@ -3,8 +3,8 @@
 import pytest
 from starlette.requests import Request
 
-from services.gateway.bodies import DocumentBody, EmbeddingsBody, MapBody
-from services.gateway.exchange import context_of, parse
+from services.gateway.http.bodies import DocumentBody, EmbeddingsBody, MapBody
+from services.gateway.http.exchange import context_of, parse
 from trimtab.contracts.errors import InvalidMessage
 from trimtab.contracts.pipeline import SearchRequest
 

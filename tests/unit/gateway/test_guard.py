@@ -3,7 +3,7 @@
 import pytest
 from starlette.requests import Request
 
-from services.gateway.guard import SCOPES, Guard, Visit
+from services.gateway.http.guard import SCOPES, Guard, Visit
 from services.gateway.settings import GatewaySettings
 from tests.unit.access.minted import minted
 from trimtab.contracts.errors import ForeignTenant, OutOfScope, RateLimited, Unauthenticated

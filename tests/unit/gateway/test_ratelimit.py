@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.ratelimit import Buckets
+from services.gateway.http.ratelimit import Buckets
 
 
 def test_a_minutes_worth_passes_at_once_and_the_next_one_waits() -> None:

@@ -5,7 +5,7 @@ import random
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from services.gateway.summary import quantile, summarise
+from services.gateway.http.summary import quantile, summarise
 
 
 def test_a_quantile_lies_in_the_bucket_of_the_true_one() -> None:

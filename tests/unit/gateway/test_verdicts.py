@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.gateway.deadletter import given_up, unreadable
-from services.gateway.verdicts import Next, Patience
+from services.gateway.jobs.deadletter import given_up, unreadable
+from services.gateway.jobs.verdicts import Next, Patience
 from trimtab.contracts import errors
 from trimtab.contracts.jobs import Job, JobKind
 from trimtab.contracts.message import encode

@@ -7,9 +7,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.gateway.bodies import MapBody
-from services.gateway.exchange import Exchange, in_path
-from services.gateway.jobbodies import (
+from services.gateway.http.bodies import MapBody
+from services.gateway.http.exchange import Exchange, in_path
+from services.gateway.http.terms import Terms
+from services.gateway.jobs.bodies import (
     IngestWork,
     JobAnswer,
     JobBody,
@@ -17,10 +18,9 @@ from services.gateway.jobbodies import (
     MapWork,
     SearchWork,
 )
-from services.gateway.jobs import Jobs
+from services.gateway.jobs.verbs import Jobs
 from services.gateway.pipeline import check_texts
 from services.gateway.screen import Screen
-from services.gateway.terms import Terms
 from trimtab.contracts.documents import PutDocuments
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.jobs import Job, JobKind, JobQuery, JobRecord, JobState

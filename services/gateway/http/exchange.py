@@ -11,10 +11,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.gateway.guard import TENANT, Guard, Visit
-from services.gateway.problems import crash, problem
-from services.gateway.replays import KEY, Named, Replays
-from services.gateway.terms import MAX_BODY_BYTES, Terms
+from services.gateway.http.guard import TENANT, Guard, Visit
+from services.gateway.http.problems import crash, problem
+from services.gateway.http.replays import KEY, Named, Replays
+from services.gateway.http.terms import MAX_BODY_BYTES, Terms
 from trimtab.bus.admission import Admission
 from trimtab.contracts.errors import ErrorCode, InvalidMessage, MessageTooLarge, TrimtabError
 from trimtab.contracts.headers import TRACEPARENT, RequestContext, now_ms

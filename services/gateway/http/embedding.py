@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from services.gateway.bodies import Embedding, EmbeddingsAnswer, EmbeddingsBody, Usage
+from services.gateway.http.bodies import Embedding, EmbeddingsAnswer, EmbeddingsBody, Usage
 from services.gateway.stages import Stages
 from trimtab.contracts.encode import EncodeReply, EncodeRequest
 from trimtab.contracts.errors import DimensionMismatch

@@ -6,7 +6,7 @@ from http import HTTPStatus
 import msgspec
 from starlette.responses import Response
 
-from services.gateway.bodies import Problem
+from services.gateway.http.bodies import Problem
 from trimtab.contracts.errors import (
     STATUS,
     ErrorCode,

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
-from services.gateway.bodies import Body
+from services.gateway.http.bodies import Body
 from trimtab.contracts.samples import Readiness, Sample
 from trimtab.control.effective import Controls
 

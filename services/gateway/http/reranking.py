@@ -4,8 +4,8 @@ import asyncio
 
 import numpy as np
 
-from services.gateway.bodies import RerankAnswer, RerankBody, RerankResult, RerankText
 from services.gateway.degrade import degraded_rerank
+from services.gateway.http.bodies import RerankAnswer, RerankBody, RerankResult, RerankText
 from services.gateway.stages import Stages
 from trimtab.contracts.encode import EncodeReply, EncodeRequest, TokenVectors
 from trimtab.contracts.errors import TrimtabError

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from services.gateway.docstream import DocStream, Overtaken, holds
-from services.gateway.intake import document_key
+from services.gateway.documents.intake import document_key
+from services.gateway.documents.stream import DocStream, Overtaken, holds
 from trimtab.contracts import subjects
 from trimtab.contracts.documents import (
     DeleteDocuments,

@@ -11,8 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from services.gateway import openapi
-from services.gateway.bodies import (
+from services.gateway.documents.verbs import Documents
+from services.gateway.http import openapi
+from services.gateway.http.bodies import (
     DocumentsBody,
     EmbeddingsAnswer,
     EmbeddingsBody,
@@ -24,19 +25,18 @@ from services.gateway.bodies import (
     RerankAnswer,
     RerankBody,
 )
-from services.gateway.documents import Documents
-from services.gateway.embedding import embed
-from services.gateway.exchange import Exchange, in_path, json_response, request_id_of
-from services.gateway.health import Health
-from services.gateway.jobbodies import JobAnswer, JobBody
-from services.gateway.jobroutes import JobRoutes, call_of
+from services.gateway.http.embedding import embed
+from services.gateway.http.exchange import Exchange, in_path, json_response, request_id_of
+from services.gateway.http.health import Health
+from services.gateway.http.problems import refused
+from services.gateway.http.reranking import rerank
+from services.gateway.http.summary import summarise
+from services.gateway.http.terms import Terms
+from services.gateway.jobs.bodies import JobAnswer, JobBody
+from services.gateway.jobs.routes import JobRoutes, call_of
 from services.gateway.pipeline import Pipeline
-from services.gateway.problems import refused
-from services.gateway.reranking import rerank
 from services.gateway.screen import Screen
 from services.gateway.settings import GatewaySettings
-from services.gateway.summary import summarise
-from services.gateway.terms import Terms
 from trimtab.contracts.documents import (
     DeleteDocuments,
     DeleteReply,

@@ -17,10 +17,10 @@ import nats.js.errors
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 
-from services.gateway.deadletter import given_up, unreadable
-from services.gateway.jobrecords import JobRecords
-from services.gateway.jobs import waiting
-from services.gateway.verdicts import Next, Patience
+from services.gateway.jobs.deadletter import given_up, unreadable
+from services.gateway.jobs.records import JobRecords
+from services.gateway.jobs.verbs import waiting
+from services.gateway.jobs.verdicts import Next, Patience
 from trimtab.contracts import subjects
 from trimtab.contracts.errors import (
     DeadlineExceeded,

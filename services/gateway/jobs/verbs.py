@@ -2,7 +2,7 @@
 
 from nats.aio.client import Client as NatsClient
 
-from services.gateway.jobrecords import JobRecords
+from services.gateway.jobs.records import JobRecords
 from trimtab.contracts.errors import IdempotencyConflict, UnknownJob
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.jobs import Job, JobQuery, JobRecord, JobState

@@ -1,9 +1,9 @@
 """The verbs of documents: put, delete and get, the same over NATS and over HTTP."""
 
-from services.gateway.docstream import DocStream, holds
-from services.gateway.intake import Intake, document_key
+from services.gateway.documents.intake import Intake, document_key
+from services.gateway.documents.removal import Removals
+from services.gateway.documents.stream import DocStream, holds
 from services.gateway.pipeline import Pipeline
-from services.gateway.removal import Removals
 from trimtab.contracts import subjects
 from trimtab.contracts.documents import (
     DeleteDocuments,

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from services.gateway.degrade import degraded_put
-from services.gateway.docstream import DocStream
+from services.gateway.documents.stream import DocStream
 from services.gateway.stages import Stages
 from trimtab.contracts import subjects
 from trimtab.contracts.documents import (

@@ -12,7 +12,7 @@ from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from starlette.requests import Request
 
-from services.gateway.ratelimit import Allowance, Buckets
+from services.gateway.http.ratelimit import Allowance, Buckets
 from trimtab.access.keyring import KeyStore
 from trimtab.access.tokens import opens, parse
 from trimtab.bus.ending import end

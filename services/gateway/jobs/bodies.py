@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from services.gateway.bodies import Body, DocumentsBody, MapBody
+from services.gateway.http.bodies import Body, DocumentsBody, MapBody
 from trimtab.contracts.jobs import (
     DEFAULT_DEADLINE_S,
     MAX_DEADLINE_S,

@@ -8,7 +8,7 @@ import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from services.gateway.bodies import (
+from services.gateway.http.bodies import (
     NOT_BLANK,
     DocumentsBody,
     EmbeddingsAnswer,
@@ -21,12 +21,12 @@ from services.gateway.bodies import (
     RerankAnswer,
     RerankBody,
 )
-from services.gateway.exchange import MAX_TIMEOUT_MS, NAME_PATTERN, REQUEST_ID, TIMEOUT
-from services.gateway.guard import TENANT
-from services.gateway.health import Health
-from services.gateway.jobbodies import JobAnswer, JobBody
-from services.gateway.problems import MEDIA_TYPE, STATUSES
-from services.gateway.replays import KEY, KEY_PATTERN, REPLAYED
+from services.gateway.http.exchange import MAX_TIMEOUT_MS, NAME_PATTERN, REQUEST_ID, TIMEOUT
+from services.gateway.http.guard import TENANT
+from services.gateway.http.health import Health
+from services.gateway.http.problems import MEDIA_TYPE, STATUSES
+from services.gateway.http.replays import KEY, KEY_PATTERN, REPLAYED
+from services.gateway.jobs.bodies import JobAnswer, JobBody
 from trimtab.contracts.documents import DeleteDocuments, DeleteReply, PutReply, StoredDocument
 from trimtab.contracts.feedback import FeedbackReply, FeedbackRequest
 from trimtab.contracts.pipeline import SearchReply, SearchRequest
