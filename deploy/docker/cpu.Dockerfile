@@ -6,7 +6,7 @@
 
 FROM python:3.11-slim AS build
 ARG SERVICE
-# Extras to install: the service's own; "encoder,otlp" adds tracing, "encoder-vllm" another backend.
+# Extras to install: the service's own; "encoder,otlp" adds tracing, "encoder-vllm" another backend, "mapper,mapper-llm" language models.
 ARG EXTRA=${SERVICE}
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app

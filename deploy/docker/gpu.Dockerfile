@@ -6,7 +6,7 @@
 
 FROM nvidia/cuda:12.6.3-base-ubuntu24.04 AS build
 ARG SERVICE
-# Extras to install: the service's own; "encoder,otlp" adds tracing, "encoder-vllm" another backend.
+# Extras to install: the service's own; "encoder,otlp" adds tracing, "encoder-vllm" another backend, "mapper,mapper-llm" language models.
 ARG EXTRA=${SERVICE}
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 # Pinning apt versions would break the build at the distribution's next security update.

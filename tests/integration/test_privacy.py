@@ -134,7 +134,7 @@ async def remains(fleet_of_all: Fleet, collector: Collector) -> AsyncIterator[Re
         "--scope", "search", "--scope", "map", "--scope", "embed", "--scope", "write",
     )  # fmt: skip
     key = str(made["key"])
-    left.secret = key.rpartition("_")[2]
+    _, _, left.secret = key.split("_", 2)  # a secret may hold underscores itself
     async with Client.connect(fleet.url, name="cli") as client:
 
         async def hear(message: Msg) -> None:

@@ -12,7 +12,7 @@ try:
     import httpx
 except ImportError as error:
     raise ModuleNotFoundError(
-        "language models over HTTP need httpx; run: pip install 'httpx>=0.28'", name="httpx"
+        "language models over HTTP need httpx; run: pip install 'trimtab[mapper-llm]'", name="httpx"
     ) from error
 
 NOT_FOUND = 404

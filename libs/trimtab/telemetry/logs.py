@@ -46,6 +46,21 @@ def without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
     return event
 
 
+class Libraries(logging.Handler):
+    """What libraries log, as lines of ours: the first line of the message without what was put into it."""
+
+    def __init__(self, log: Logger) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line; a traceback comes without its exception's message, as everybody's does."""
+        template = str(record.msg).partition("\n")[0]
+        self._log.log(
+            record.levelno, "library", logger=record.name, detail=template, exc_info=record.exc_info
+        )
+
+
 def configure(level: str = "info", *, pretty: bool | None = None) -> None:
     """Set up logging for this process; call once, from a main."""
     pretty = sys.stdout.isatty() if pretty is None else pretty
@@ -71,7 +86,11 @@ def configure(level: str = "info", *, pretty: bool | None = None) -> None:
         logger_factory=structlog.PrintLoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(message)s")
+
+
+def adopt(log: Logger) -> None:
+    """Have what libraries log come as lines of this worker; call once, from a main."""
+    logging.basicConfig(level=logging.WARNING, handlers=[Libraries(log)])
 
 
 def get(service: str, instance: str) -> Logger:

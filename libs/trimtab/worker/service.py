@@ -325,6 +325,7 @@ def run(worker: Callable[[], Worker]) -> None:
     async def main() -> None:
         built = worker()
         logs.configure(built.deployment.log_level)
+        logs.adopt(built.log)
         traces.configure(built.deployment.otlp_service or built.service, built.identity.version)
         await built.run()
 

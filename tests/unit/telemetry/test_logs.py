@@ -1,6 +1,7 @@
 """A log line carries allow-listed keys only: no text, label or secret can slip in."""
 
 import json
+import logging
 
 import pytest
 import structlog
@@ -51,3 +52,25 @@ def test_a_logger_made_before_the_configuration_obeys_it(
 
     [line] = capsys.readouterr().out.splitlines()
     assert json.loads(line)["withheld"] == ["text"]
+
+
+def test_a_librarys_line_is_one_of_ours_without_what_was_put_into_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs.configure("info", pretty=False)
+    library = logging.getLogger("some.library")
+    monkeypatch.setattr(library, "handlers", [logs.Libraries(logs.get("gateway", "g-0"))])
+    monkeypatch.setattr(library, "propagate", False)
+
+    library.warning("Invalid request from %s.\nBody: %s", SECRET, SECRET)
+    try:
+        raise ValueError(SECRET)
+    except ValueError:
+        library.exception("It failed.")
+
+    printed = capsys.readouterr().out
+    first, second = (json.loads(line) for line in printed.splitlines())
+    assert SECRET not in printed
+    assert (first["event"], first["logger"]) == ("library", "some.library")
+    assert (first["instance"], first["detail"]) == ("g-0", "Invalid request from %s.")
+    assert (second["level"], second["detail"]) == ("error", "It failed.")
