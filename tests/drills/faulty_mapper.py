@@ -1,13 +1,19 @@
-"""A real mapper process whose components named ``errors@...`` and ``slow@...`` misbehave; all others are as they are.
+"""A real mapper process whose components ``errors@1``, ``slow@1`` and ``garbled@1`` misbehave; all others are as they are.
 
 For drills of the judgement: a canary that is bad in a known way, behind the real bus, gateway and samples.
 """
 
 import asyncio
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
 
+from services.mapper import models
 from services.mapper.app import build as build_mapper
+from services.mapper.engines.engine import NOTHING_USABLE, Engine, Question, Raw
+from services.mapper.engines.served import Served, head
+from services.mapper.model.component import Component
 from services.mapper.settings import MapperSettings
 from trimtab.bus.server import Endpoint, Handler
 from trimtab.contracts.errors import ModelFailed
@@ -19,6 +25,7 @@ from trimtab.worker.settings import DeploymentSettings
 MODULE = "tests.drills.faulty_mapper"
 FAILING = "errors@1"
 SLOW = "slow@1"
+GARBLED = "garbled@1"
 
 EVERY_FIFTH = 5
 """20 % of its requests fail, or are slow."""
@@ -51,8 +58,34 @@ def _faulty(endpoint: Endpoint) -> Handler:
     return answer
 
 
+@dataclass(frozen=True)
+class Garbling:
+    """An engine that says nothing that fits the schema, however often it is asked."""
+
+    engine: Engine
+    kind: str = "garbling"
+    remote: bool = False
+
+    async def prepare(self) -> None:
+        await self.engine.prepare()
+
+    async def answer(self, question: Question, *, again: bool) -> list[Raw]:
+        return [NOTHING_USABLE] * len(question.texts)
+
+    async def close(self) -> None:
+        await self.engine.close()
+
+
+def _head(component: Component, *given: Any) -> Served:
+    served = head(component, *given)
+    if component.reference == GARBLED:
+        served.guard.engine = Garbling(served.guard.engine)
+    return served
+
+
 def build() -> Worker:
     """Return the worker; connects to nothing."""
+    patch.object(models, "head", _head).start()
     real = build_mapper(DeploymentSettings.load(), MapperSettings.load())
     return FaultyWorker(
         real.service,

@@ -1,7 +1,8 @@
 """Promise: what the shipped alerts are for raises them, its end clears them, and an order that wants it so keeps one silent.
 
-Runbooks 2, 4 and 5. The shipped file with its own thresholds, only its durations and least requests cut short, and the
-controller's window with them: what is measured are requests that really failed, were slow, or were answered by rules.
+Runbooks 2, 4 and 5. The shipped file with its own thresholds, only its durations, its least requests and the queue's
+half minute cut short, and the controller's window with them: what is measured are requests that really failed, were
+slow, came back garbled, were answered by rules, or waited.
 """
 
 import asyncio
@@ -24,12 +25,14 @@ from trimtab.cli.exitcode import ExitCode
 from trimtab.client import Client
 from trimtab.contracts.control import Switch
 from trimtab.contracts.evaluation import Evaluation
+from trimtab.contracts.jobs import JobState
 from trimtab.contracts.orders import (
     KillCommand,
     RestoreCommand,
     RollBackCommand,
     StartCanaryCommand,
 )
+from trimtab.contracts.pipeline import MapCall
 from trimtab.contracts.samples import AlertStatus
 
 pytestmark = pytest.mark.drill
@@ -45,6 +48,7 @@ def shortened(fleet: Fleet) -> str:
     """Return a folder with the shipped alerts: a second of violation is enough, and five requests are."""
     shipped = (ROOT / "deploy" / "policies" / "alerts.yaml").read_text()
     text = re.sub(r"for \d+ (minute|hour)s?", "for 1 second", shipped)
+    text = text.replace("mapper_queue_lag > 30s", "mapper_queue_lag > 2s")
     folder = fleet.folder / "policies"
     folder.mkdir()
     (folder / "alerts.yaml").write_text(re.sub(r"min_requests: \d+", "min_requests: 5", text))
@@ -106,6 +110,7 @@ async def half_served_by(client: Client, component: str, folder: Path) -> AsyncI
         pytest.param(faulty_mapper.FAILING, "Mapper5xxHigh", id="requests fail"),
         pytest.param(faulty_mapper.SLOW, "MapperLatencyP95High", id="requests are slow"),
         pytest.param(UNSURE, "MapperFallbackHigh", id="rules answer"),
+        pytest.param(faulty_mapper.GARBLED, "MapperSchemaValidLow", id="answers fit no schema"),
     ],
 )
 async def test_a_bad_adapter_raises_its_alert_and_taking_it_back_clears_it(
@@ -136,6 +141,26 @@ async def test_a_bad_adapter_raises_its_alert_and_taking_it_back_clears_it(
     assert (raised, cleared) == (ExitCode.FAILED, ExitCode.OK)
     assert entries[:2] == ["fired", "cleared"]
     assert entries[-1] == "cleared"
+
+
+async def test_jobs_that_wait_raise_the_alert_of_the_queue_until_they_are_worked_off(
+    watched: Fleet,
+) -> None:
+    await watched.ready()
+    async with Client.connect(watched.url, name="drill") as client:
+        before = await alerts(client)
+        await steer(client, KillCommand(switch=Switch.PIPELINE, value="closed"))
+        job = await client.submit(MapCall(output="hate", detector="openai-moderation"))
+        fires_s = await until(client, "MapperQueueLagHigh", "firing")
+        await steer(client, RestoreCommand(switch=Switch.PIPELINE))
+        done = await client.wait(job, timeout_s=60)
+        clears_s = await until(client, "MapperQueueLagHigh", "quiet")
+        entries = await said(client, "MapperQueueLagHigh")
+
+    record.write("alert-MapperQueueLagHigh", fires_s=fires_s, clears_s=clears_s, window_s=WINDOW_S)
+    assert "MapperQueueLagHigh" not in before
+    assert done.state is JobState.DONE
+    assert entries == ["fired", "cleared"]
 
 
 async def test_a_bad_evaluation_raises_its_alerts_and_the_next_good_one_clears_them(
