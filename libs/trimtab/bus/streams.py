@@ -63,17 +63,7 @@ def docs_stream() -> StreamConfig:
 
 def explain_stream() -> StreamConfig:
     """Stream of explanations: a week of them, or as many as fit 256 MiB (some 40,000 of 50 candidates)."""
-    return StreamConfig(
-        name=EXPLAIN_STREAM,
-        subjects=[EXPLANATIONS],
-        retention=RetentionPolicy.LIMITS,
-        storage=StorageType.FILE,
-        max_msgs_per_subject=1,
-        discard=DiscardPolicy.OLD,
-        max_bytes=_EXPLAIN_MAX_BYTES,
-        max_age=_EXPLAIN_MAX_AGE_S,
-        allow_direct=False,
-    )
+    return _last_words(EXPLAIN_STREAM, EXPLANATIONS, _EXPLAIN_MAX_BYTES, _EXPLAIN_MAX_AGE_S)
 
 
 def jobs_stream() -> StreamConfig:
@@ -119,30 +109,25 @@ def jobs_consumers() -> list[ConsumerConfig]:
 
 def results_stream() -> StreamConfig:
     """Stream of what became of jobs: one word each, forgotten after a day."""
-    return StreamConfig(
-        name=RESULTS_STREAM,
-        subjects=[RESULTS],
-        retention=RetentionPolicy.LIMITS,
-        storage=StorageType.FILE,
-        max_msgs_per_subject=1,
-        discard=DiscardPolicy.OLD,
-        max_bytes=_RESULTS_MAX_BYTES,
-        max_age=_RESULTS_MAX_AGE_S,
-        allow_direct=False,
-    )
+    return _last_words(RESULTS_STREAM, RESULTS, _RESULTS_MAX_BYTES, _RESULTS_MAX_AGE_S)
 
 
 def dlq_stream() -> StreamConfig:
     """Stream of jobs that were given up, kept for a week."""
+    return _last_words(DLQ_STREAM, DEAD, _DLQ_MAX_BYTES, _DLQ_MAX_AGE_S)
+
+
+def _last_words(name: str, subject: str, max_bytes: int, max_age_s: float) -> StreamConfig:
+    """Return a stream that holds the last message of each subject, and drops the oldest when it is full."""
     return StreamConfig(
-        name=DLQ_STREAM,
-        subjects=[DEAD],
+        name=name,
+        subjects=[subject],
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
         max_msgs_per_subject=1,
         discard=DiscardPolicy.OLD,
-        max_bytes=_DLQ_MAX_BYTES,
-        max_age=_DLQ_MAX_AGE_S,
+        max_bytes=max_bytes,
+        max_age=max_age_s,
         allow_direct=False,
     )
 
