@@ -69,6 +69,7 @@ class _Told:
         self._bm25 = _row(signals, "bm25")
         self._fused = _row(signals, "fused")
         self._maxsim = _row(signals, "maxsim")
+        self._sparse = _row(signals, "sparse")
         self._articles = signals.articles if signals is not None else []
         self._same = Counter(self._articles)
 
@@ -85,6 +86,7 @@ class _Told:
             margin=self.cosine[position] - self.cosine[first],
             bm25=self._bm25[position],
             maxsim=self._maxsim[position] if self._maxsim else None,
+            sparse=self._sparse[position] if self._sparse else None,
             fused=self._fused[position],
             score=score,
             score_margin=None if score is None else score - ranking.scores[0],

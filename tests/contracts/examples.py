@@ -213,6 +213,7 @@ def _explanation() -> Explanation:
         margin=0.0,
         bm25=7.25,
         maxsim=0.75,
+        sparse=3.5,
         fused=0.625,
         score=0.875,
         score_margin=0.0,

@@ -17,7 +17,7 @@ from trimtab.cli.output import print_json, stdout
 from trimtab.contracts.explain import Candidate, ExplainedPassage, Explanation
 from trimtab.contracts.retrieve import LAST_VEC, PUBLIC_TENANT, IndexUse
 
-_COLUMNS = ("rank", "was", "score", "cosine", "margin", "bm25", "maxsim", "fused", "same article")
+_NUMBERS = ("rank", "was", "score", "cosine", "margin", "bm25", "maxsim", "sparse", "fused")
 
 
 @guarded
@@ -101,22 +101,24 @@ def _searched(use: IndexUse | None) -> str:
 
 def _passages(top: list[ExplainedPassage]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in _COLUMNS:
+    sparse = any(each.sparse is not None for each in top)
+    names = [name for name in _NUMBERS if sparse or name != "sparse"]
+    for name in (*names, "same article"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("id", overflow="fold")
     for each in top:
-        table.add_row(
-            str(each.rank),
-            str(each.rank_before),
-            _number(each.score),
-            _number(each.cosine),
-            f"{each.margin:+.3f}",
-            f"{each.bm25:.2f}",
-            _number(each.maxsim),
-            _number(each.fused),
-            str(each.same_article),
-            Text(each.id),
-        )
+        told = {
+            "rank": str(each.rank),
+            "was": str(each.rank_before),
+            "score": _number(each.score),
+            "cosine": _number(each.cosine),
+            "margin": f"{each.margin:+.3f}",
+            "bm25": f"{each.bm25:.2f}",
+            "maxsim": _number(each.maxsim),
+            "sparse": _number(each.sparse),
+            "fused": _number(each.fused),
+        }
+        table.add_row(*(told[name] for name in names), str(each.same_article), Text(each.id))
     return table
 
 

@@ -31,7 +31,7 @@ class Candidate(Message, frozen=True, kw_only=True):
     """Of query and passage, -1..1, as retrieved."""
 
 
-class ExplainedPassage(Message, frozen=True, kw_only=True):
+class ExplainedPassage(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Everything that decided the place of one of the best passages."""
 
     id: PassageId
@@ -48,6 +48,8 @@ class ExplainedPassage(Message, frozen=True, kw_only=True):
     """BM25 score, >= 0; 0 where no query term occurs."""
     maxsim: float | None
     """Mean over query tokens of the best cosine with a passage token; None without token vectors."""
+    sparse: float | None = None
+    """Inner product of the learned sparse vectors, >= 0; None where they were not used."""
     fused: float
     """Retrieval score that set ``rank_before``."""
     score: float | None

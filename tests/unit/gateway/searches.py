@@ -73,7 +73,7 @@ def stages(caller: Reranker) -> Stages:
     return Stages(cast("Caller", caller), controls, RELEASE, context, bucket=17)
 
 
-def found(count: int, *, tokens: bool = True) -> RetrieveReply:
+def found(count: int, *, tokens: bool = True, sparse: bool = False) -> RetrieveReply:
     """A pool of ``count`` passages, two to an article, cosine and all else falling."""
     falling = np.linspace(0.9, 0.1, count, dtype=np.float32)
     row = Matrix.of(falling[np.newaxis])
@@ -82,6 +82,7 @@ def found(count: int, *, tokens: bool = True) -> RetrieveReply:
         cosine=row,
         bm25=Matrix.of(falling[np.newaxis] * 10),
         maxsim=row if tokens else None,
+        sparse=Matrix.of(falling[np.newaxis] * 20) if sparse else None,
         gram=Matrix.of(np.zeros((count, count), dtype=np.float16)),
         articles=[position // 2 for position in range(count)],
     )

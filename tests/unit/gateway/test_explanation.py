@@ -111,6 +111,15 @@ async def test_without_token_vectors_there_is_no_maxsim() -> None:
     assert {each.maxsim for each in told.top} == {None}
 
 
+async def test_the_learned_sparse_score_is_told_where_there_is_one() -> None:
+    with_one, without = await explained(4, sparse=True), await explained(4)
+
+    assert [each.sparse for each in with_one.top] == pytest.approx(
+        [each.cosine * 20 for each in with_one.top], abs=1e-5
+    )
+    assert {each.sparse for each in without.top} == {None}
+
+
 async def test_no_text_of_a_passage_is_in_it() -> None:
     told = await explained(8)
 
