@@ -92,7 +92,7 @@ async def test_the_documentation_is_served(http: httpx.AsyncClient) -> None:
     assert page.status_code == 200
     assert {"/v1/search", "/v1/map", "/v1/map/batch", "/v1/embeddings", "/v1/rerank",
             "/v1/documents", "/v1/documents/delete", "/v1/collections/{collection}/documents/{id}",
-            "/v1/feedback", "/health", "/ready", "/metrics", "/metrics/summary"} == set(schema["paths"])  # fmt: skip
+            "/v1/feedback", "/v1/jobs", "/v1/jobs/{id}", "/health", "/ready", "/metrics", "/metrics/summary"} == set(schema["paths"])  # fmt: skip
 
 
 async def test_the_controller_sees_every_worker_that_health_names(client: Client) -> None:
