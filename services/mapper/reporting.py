@@ -1,17 +1,26 @@
 """``python -m services.mapper.reporting FOLDER``: what a component's confidence means, as JSON and as a page.
 
 Asked for by `trimtab mapper report`. Everything in it was measured on held-out examples when the
-component was trained; no text is in it.
+component was trained, or is measured now on examples that somebody brings; no text is in it.
 """
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from services.mapper.command import add_json, finish
-from services.mapper.model.component import SHIPPED, CalibrationCard, load_report
+from services.mapper import measuring
+from services.mapper.alone import add_alone
+from services.mapper.command import add_json, finish, report
+from services.mapper.model.component import (
+    SHIPPED,
+    CalibrationCard,
+    load_calibration,
+    load_component,
+    load_report,
+)
 from services.mapper.model.held import (
     PRECISION,
     Bin,
@@ -22,6 +31,7 @@ from services.mapper.model.held import (
     most_f1,
 )
 from trimtab.artifacts.manifest import ArtifactMissing, read_manifest
+from trimtab.corpus.vectors import add_options
 from trimtab.evaluation import chart
 from trimtab.evaluation.page import Section, Table, page
 from trimtab.supervisor.home import Home
@@ -92,7 +102,7 @@ def _point(point: Point) -> dict[str, float]:
 def lines(told: dict[str, Any]) -> list[str]:
     """Return it for people."""
     found = [
-        f"{told['component']}: {told['answers']} held-out answers, {told['top1']:.1%} right, "
+        f"{told['component']}: {told['answers']} answers to what it never saw, {told['top1']:.1%} right, "
         f"{told['top3']:.1%} among the three best",
         f"{told['calibration']} calibration: error {told['errors']['raw']:.4f} before, "
         f"{told['errors'][told['calibration']]:.4f} after",
@@ -234,12 +244,21 @@ def _bins(after: Sequence[Bin]) -> str:
     return Table(("confidence", "answers", "mean confidence", "right"), rows).html()
 
 
+def _measured(folder: Path, given: argparse.Namespace) -> tuple[CalibrationCard, HeldOut]:
+    component, card = load_component(folder), load_calibration(folder)
+    return card, asyncio.run(measuring.run(given, component, card.kind, report))
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     made = argparse.ArgumentParser(prog="python -m services.mapper.reporting", description=__doc__)
     made.add_argument("component", help="folder, or name@version in the home or among the shipped")
     made.add_argument("--page", type=Path, help="HTML file to write")
+    made.add_argument("--examples", type=Path, help="measure it on these, which it never saw")
+    made.add_argument("--taxonomy", default="", help="of them: YAML file, or one imported here")
     add_json(made)
+    add_options(made)
+    add_alone(made)
     return made
 
 
@@ -249,7 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> tuple[Any, list[str]]:
         folder = find(given.component, Home.find().root / "adapters")
-        card, held = load_report(folder)
+        card, held = load_report(folder) if given.examples is None else _measured(folder, given)
         reference = read_manifest(folder).reference
         told = shape(reference, card, held)
         if given.page is None:

@@ -163,11 +163,15 @@ def load_report(folder: Path) -> tuple[CalibrationCard, HeldOut]:
     manifest = verify(folder)
     if REPORT not in manifest.files:
         raise ArtifactError(
-            f"{manifest.reference} was trained before reports were and holds no {REPORT}; train a new "
-            "version with `trimtab mapper train`, or see its figures with `trimtab mapper versions list`"
+            f"{manifest.reference} was trained before reports were and holds no {REPORT}; measure it on "
+            "examples that it never saw: `trimtab mapper report COMPONENT --examples FILE`"
         )
-    card = _read(folder / CALIBRATION, CalibrationCard, manifest)
-    return card, _read(folder / REPORT, HeldOut, manifest)
+    return load_calibration(folder), _read(folder / REPORT, HeldOut, manifest)
+
+
+def load_calibration(folder: Path) -> CalibrationCard:
+    """Verify a folder and return what its confidence means; raises ArtifactError when a checksum differs."""
+    return _read(folder / CALIBRATION, CalibrationCard, verify(folder))
 
 
 def save_component(

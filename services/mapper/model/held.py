@@ -3,14 +3,14 @@
 Everything is of whole answers: the best label of a text, and the confidence that it is right.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
-from services.mapper.model.calibration import Floats, Rights, calibration_error
+from services.mapper.model.calibration import Floats, Rights, brier, calibration_error
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -108,6 +108,34 @@ class HeldOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     def precise(self, precision: float = PRECISION) -> Point | None:
         """Return the lowest threshold from which on precision never falls below what is asked."""
         return lowest_precise(self.curve, precision)
+
+
+def tell(
+    right: Rights,
+    among_three: Rights,
+    confidence: Mapping[str, Floats],
+    chosen: str,
+    detectors: Sequence[str] = (),
+) -> HeldOut:
+    """Return how answers did, by whether the best label was right and the right one among the three best.
+
+    ``confidence`` holds what the answers' confidence is before calibration (``raw``) and after each kind;
+    ``chosen`` names the kind that counts.
+    """
+    sure = confidence[chosen]
+    return HeldOut(
+        answers=len(right),
+        top1=round(float(right.mean()), 4),
+        top3=round(float(among_three.mean()), 4),
+        errors={
+            name: round(calibration_error(each, right), 4) for name, each in confidence.items()
+        },
+        distances={name: round(brier(each, right), 6) for name, each in confidence.items()},
+        before=bins(confidence["raw"], right),
+        after=bins(sure, right),
+        curve=curve(sure, right),
+        detectors=by_detector(detectors, sure, right),
+    )
 
 
 def bins(confidence: Floats, right: Rights) -> list[Bin]:

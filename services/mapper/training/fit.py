@@ -19,12 +19,11 @@ from services.mapper.model.calibration import (
     Floats,
     Kind,
     brier,
-    calibration_error,
     fit_kind,
     raw_confidence,
 )
 from services.mapper.model.heads import log_softmax
-from services.mapper.model.held import HeldOut, bins, by_detector, curve
+from services.mapper.model.held import HeldOut, tell
 from services.mapper.model.network import Array
 from services.mapper.training.bags import Bags, terms
 from services.mapper.training.corpus import Corpus, Indices, Texts, folds
@@ -203,22 +202,9 @@ def _judged(
         for seen, held in splits:
             fitted = fit_kind(kind, logits[seen], targets[seen])
             confidence[kind][held] = fitted.confidence(logits[held])
-    distances = {name: round(brier(each, right), 6) for name, each in confidence.items()}
-    chosen = min(Kind, key=lambda kind: distances[kind])
+    chosen = min(Kind, key=lambda kind: brier(confidence[kind], right))
     better = (logits > logits[np.arange(len(targets)), targets][:, np.newaxis]).sum(axis=1)
-    return chosen, HeldOut(
-        answers=len(targets),
-        top1=round(float(right.mean()), 4),
-        top3=round(float((better < 3).mean()), 4),
-        errors={
-            name: round(calibration_error(each, right), 4) for name, each in confidence.items()
-        },
-        distances=distances,
-        before=bins(confidence["raw"], right),
-        after=bins(confidence[chosen], right),
-        curve=curve(confidence[chosen], right),
-        detectors=by_detector(detectors, confidence[chosen], right),
-    )
+    return chosen, tell(right, better < 3, confidence, chosen, detectors)
 
 
 def _heads(corpus: Corpus, counted: Bags, recipe: Recipe) -> Adapter:

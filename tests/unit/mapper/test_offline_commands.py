@@ -202,3 +202,52 @@ def test_a_name_that_is_no_reference_is_refused(
     with pytest.raises(SystemExit, match="2"):
         train.main(["--name", name])
     assert "--name" in capsys.readouterr().err
+
+
+def brought(folder: Path, wrong: int = 0) -> tuple[str, str]:
+    """Write ten examples that no training saw, some of them labelled wrongly, and their vectors."""
+    rows = []
+    for n, colour in enumerate(("brown", "grey", "tiny", "loud", "calm")):
+        for label, text in SAID.items():
+            mine = label if len(rows) >= wrong else "OTHER.Unknown"
+            said = {
+                "id": f"{label}-{n}",
+                "text": text.format(colour),
+                "label": mine,
+                "group": colour,
+            }
+            rows.append(said)
+    file, vectors = folder / "mine.jsonl", folder / "mine.safetensors"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    texts = [str(row["text"]) for row in rows]
+    write_vectors(vectors, vectors_of(texts), texts, SPACE)
+    return str(file), str(vectors)
+
+
+@pytest.mark.parametrize("wrong", [0, 3])
+def test_a_component_is_measured_on_examples_that_somebody_brings(
+    folder: Path, capsys: pytest.CaptureFixture[str], wrong: int
+) -> None:
+    assert trained(folder) == 0
+    file, vectors = brought(folder, wrong)
+    capsys.readouterr()
+
+    words = ["pets@1", "--examples", file, "--taxonomy", "pets", "--vectors", vectors, "--json"]
+    assert reporting.main(words) == 0
+    told = json.loads(capsys.readouterr().out)
+
+    assert (told["answers"], told["top1"]) == (10, (10 - wrong) / 10)
+    assert set(told["errors"]) == {"raw", told["calibration"]}
+    assert sum(part["answers"] for part in told["after"]) == 10
+    assert told["curve"][0]["coverage"] == 1.0
+
+
+def test_a_component_is_not_measured_on_what_it_was_trained_on(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert trained(folder) == 0
+    capsys.readouterr()
+
+    words = ["pets@1", "--examples", str(folder / "said.jsonl"), "--taxonomy", "pets"]
+    assert reporting.main([*words, "--vectors", str(folder / "taught.safetensors")]) == 1
+    assert "it never saw" in capsys.readouterr().err

@@ -106,11 +106,29 @@ def report(
     page: Annotated[
         Path | None, typer.Option("--page", dir_okay=False, help="Also write it as an HTML page.")
     ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            "--examples", help="Measure it now on these labelled rows, which it never saw."
+        ),
+    ] = None,
+    taxonomy_file: Annotated[
+        str, typer.Option("--taxonomy", metavar="FILE|NAME", help="Of the examples.")
+    ] = "",
+    vectors: Annotated[Path | None, _VECTORS] = None,
+    nats: options.Nats = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show what a component's confidence means: calibration, thresholds, coverage, all held out."""
+    """Show what a component's confidence means: calibration, thresholds, coverage, all on what it never saw.
+
+    What was held out of its training, or --examples of your own: then the encoder is asked, as `train` does.
+    """
     words = [component]
     words += ["--page", str(page)] if page is not None else []
+    if examples is not None:
+        words += ["--examples", str(examples), *encoder_words(nats)]
+        words += ["--taxonomy", taxonomy_file] if taxonomy_file else []
+        words += ["--vectors", str(vectors)] if vectors is not None else []
     run("services.mapper.reporting", words, as_json=as_json)
 
 
