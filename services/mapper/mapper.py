@@ -22,6 +22,7 @@ from trimtab.contracts.errors import (
     DeadlineExceeded,
     DimensionMismatch,
     InvalidMessage,
+    UnknownFramework,
     UnknownTaxonomy,
 )
 from trimtab.contracts.labels import check_labels, check_raw
@@ -104,6 +105,7 @@ class Mapper:
 
         Raises:
             UnknownTaxonomy: it asks for another taxonomy.
+            UnknownFramework: it asks for the controls of a framework that is not here.
             InvalidMessage: it has too many parts, or not one vector per part.
             DimensionMismatch: its vectors are not of the model's dimension.
             RawContent: its output is free text, of a detector that says labels.
@@ -111,6 +113,7 @@ class Mapper:
         """
         if request.taxonomy != self.taxonomy.name:
             raise UnknownTaxonomy(request.taxonomy, (self.taxonomy.name,))
+        self._check_frameworks(request)
         parts = parts_of(request.output)
         self._check(request, parts)
         detector = self.detectors.get(request.detector)
@@ -135,6 +138,12 @@ class Mapper:
             invalid=told.invalid,
             confidences=tuple(answer.confidence for answer in answers),
         )
+
+    def _check_frameworks(self, request: MapRequest) -> None:
+        known = tuple(self.frameworks.forms) if self.frameworks else ()
+        for name in request.frameworks or ():
+            if name not in known:
+                raise UnknownFramework(name, known)
 
     def _check(self, request: MapRequest, parts: list[str]) -> None:
         if len(parts) > MAX_PARTS:

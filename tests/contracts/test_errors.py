@@ -44,6 +44,7 @@ SAMPLES: tuple[TrimtabError, ...] = (
     errors.UnknownNamespace("x.v1", ("a.v1", "b.v1")),
     errors.UnknownCollection("x", ("stdlib",)),
     errors.UnknownTaxonomy("x"),
+    errors.UnknownFramework("x"),
     errors.UnknownExplanation("r-1", "acme"),
     errors.UnknownJob("job-1"),
     errors.RawContent("openai-moderation", "characters", 4000, 2047),

@@ -14,6 +14,7 @@
     │   ├── UnknownCollection       404  no such collection of passages
     │   ├── UnknownDocument         404  no such passage, or it was deleted
     │   ├── UnknownTaxonomy         404  no such taxonomy
+    │   ├── UnknownFramework        404  no such framework of controls
     │   ├── UnknownExplanation      404  nobody kept why this request was answered as it was
     │   ├── UnknownJob              404  no job of this id and tenant, or its result has expired
     │   ├── RawContent              422  free text where a detector's label is expected
@@ -279,6 +280,16 @@ class UnknownTaxonomy(CallerError):
     def __init__(self, taxonomy: str, known: tuple[str, ...] = ()) -> None:
         super().__init__(f"unknown taxonomy {taxonomy!r}; known: {', '.join(known) or 'none'}")
         self.taxonomy, self.known = taxonomy, known
+
+
+class UnknownFramework(CallerError):
+    """The mapper knows no controls of this framework for the taxonomy asked for."""
+
+    code = ErrorCode.NOT_FOUND
+
+    def __init__(self, framework: str, known: tuple[str, ...] = ()) -> None:
+        super().__init__(f"unknown framework {framework!r}; known: {', '.join(known) or 'none'}")
+        self.framework, self.known = framework, known
 
 
 class UnknownExplanation(CallerError):

@@ -44,7 +44,7 @@ class Frameworks:
     ) -> dict[str, list[str]]:
         """Return the controls that any of the labels bears on, by framework, in label order.
 
-        ``wanted`` are the frameworks asked for; None: all of them. One that is not here has none.
+        ``wanted`` are the frameworks asked for; None: all of them.
         """
         found: dict[str, dict[str, None]] = {}
         for name in labels:

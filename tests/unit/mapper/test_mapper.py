@@ -18,6 +18,7 @@ from trimtab.contracts.errors import (
     DeadlineExceeded,
     DimensionMismatch,
     InvalidMessage,
+    UnknownFramework,
     UnknownTaxonomy,
 )
 from trimtab.contracts.mapping import MAX_PARTS, UNKNOWN, FallbackReason, MappingMode
@@ -145,7 +146,7 @@ def test_an_undeclared_detectors_label_is_tried_by_the_model() -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "named"),
-    [(None, {"SOC2", "ISO27001", "HIPAA"}), (["HIPAA"], {"HIPAA"}), ([], set()), (["SOX"], set())],
+    [(None, {"SOC2", "ISO27001", "HIPAA"}), (["HIPAA"], {"HIPAA"}), ([], set())],
 )
 def test_the_controls_of_the_frameworks_that_a_request_asks_for_are_named(
     wanted: list[str] | None, named: set[str]
@@ -153,6 +154,14 @@ def test_the_controls_of_the_frameworks_that_a_request_asks_for_are_named(
     asked = request("self-harm/intent", "openai-moderation", frameworks=wanted)
 
     assert set(mapper().map(asked).reply.controls) == named
+
+
+@pytest.mark.parametrize("wanted", ["SOX", "soc2"])
+def test_a_framework_that_is_not_here_is_an_error_that_names_those_that_are(wanted: str) -> None:
+    asked = request("hate", "openai-moderation", frameworks=["SOC2", wanted])
+
+    with pytest.raises(UnknownFramework, match=f"{wanted}.*known: SOC2, ISO27001, HIPAA"):
+        mapper().map(asked)
 
 
 def test_every_answer_carries_the_versions_of_all_that_decides() -> None:

@@ -206,7 +206,7 @@ def test_a_name_that_is_no_reference_is_refused(
 
 def brought(folder: Path, wrong: int = 0) -> tuple[str, str]:
     """Write ten examples that no training saw, some of them labelled wrongly, and their vectors."""
-    rows = []
+    rows: list[dict[str, str]] = []
     for n, colour in enumerate(("brown", "grey", "tiny", "loud", "calm")):
         for label, text in SAID.items():
             mine = label if len(rows) >= wrong else "OTHER.Unknown"
