@@ -1,5 +1,7 @@
 """The streams of a deployment, declared once and identically by whoever needs them first."""
 
+import asyncio
+
 import nats.js.errors
 from nats.js import JetStreamContext
 from nats.js.api import (
@@ -44,6 +46,8 @@ _RESULTS_MAX_BYTES = 512 * 1024**2
 _RESULTS_MAX_AGE_S = 24 * 3600.0
 _DLQ_MAX_BYTES = 128 * 1024**2
 _DLQ_MAX_AGE_S = 7 * 24 * 3600.0
+
+_AGAIN_S = 0.25
 
 
 def docs_stream() -> StreamConfig:
@@ -143,8 +147,20 @@ async def ensure_jobs(js: JetStreamContext) -> None:
 
 
 async def ensure(js: JetStreamContext, config: StreamConfig) -> None:
-    """Make the stream unless it is there."""
-    try:
-        await js.stream_info(config.name or "")
-    except nats.js.errors.NotFoundError:
-        await js.add_stream(config)
+    """Make the stream unless it is there.
+
+    Who makes one at the same moment as somebody else may be told that the disk is too small: the server
+    counts what both would set aside. The next look finds it.
+    """
+    for last in (False, False, True):
+        try:
+            await js.stream_info(config.name or "")
+        except nats.js.errors.NotFoundError:
+            try:
+                await js.add_stream(config)
+            except nats.js.errors.ServerError:
+                if last:
+                    raise
+                await asyncio.sleep(_AGAIN_S)
+                continue
+        return
