@@ -7,15 +7,12 @@ from datasketches import kll_doubles_sketch
 
 from services.controller.windows import bad_events
 from trimtab.contracts.evaluation import Evaluation
-from trimtab.contracts.samples import EndpointSample, Readiness, Sample
+from trimtab.contracts.samples import QUEUE_LAG, EndpointSample, Readiness, Sample
 
 _UNASKED = ("fallback_kill_switch", "fallback_circuit_open", "fallback_unknown_detector")
 """Mapping requests whose model was not asked, so that its output cannot have been invalid."""
 
 _DELIBERATE = "fallback_kill_switch"
-
-QUEUE_LAG = "mapper_queue_lag_s"
-"""Fact of a gateway: age of the oldest mapping job that nobody has finished, seconds."""
 
 
 @dataclass(frozen=True, slots=True)

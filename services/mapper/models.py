@@ -10,11 +10,10 @@ from services.mapper.definitions.taxonomy import Taxonomy
 from services.mapper.engines.card import is_engine, load_engine
 from services.mapper.engines.opening import EngineUnusable, Opening
 from services.mapper.engines.served import Served, head
+from services.mapper.fetching import fetch
 from services.mapper.model.component import Component, load_component
 from services.mapper.settings import MapperSettings
 from trimtab.artifacts.manifest import ArtifactError
-from trimtab.artifacts.shipped import shipped
-from trimtab.artifacts.store import provide
 from trimtab.contracts.errors import DependencyError
 from trimtab.telemetry.metrics import MAPPER_CIRCUIT_OPEN
 from trimtab.worker.service import Worker
@@ -92,7 +91,5 @@ class Models:
         return component
 
     async def _fetch(self, reference: str) -> Path:
-        cache = self.worker.deployment.home / "components"
-        build = shipped(self.settings.shipped)
-        folder, _ = await provide(self.worker.connection, reference, cache, build)
+        folder, _ = await fetch(self.worker, self.settings, reference)
         return folder

@@ -10,7 +10,6 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from services.controller.readings import QUEUE_LAG
 from tests.drills.command_line import exit_code, trimtab
 from tests.fleet import Fleet
 from trimtab.client import Client
@@ -20,6 +19,7 @@ from trimtab.contracts.errors import RemoteError
 from trimtab.contracts.jobs import JobPriority, JobRecord, JobState
 from trimtab.contracts.orders import KillCommand, Order, RestoreCommand
 from trimtab.contracts.pipeline import MapAnswer, MapCall, SearchReply, SearchRequest
+from trimtab.contracts.samples import QUEUE_LAG
 from trimtab.jobs.identity import job_key
 from trimtab.jobs.outcome import reply_of
 

@@ -1,18 +1,13 @@
 """A changed mapper is measured on golden cases over the bus before it may take requests, and refused until it passed."""
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.drills.adapters import push, variant
 from tests.fleet import ROOT, SERVICES, Fleet
+from tests.integration.refusals import refused, trimtab
 from trimtab.client import Client
 
 pytestmark = pytest.mark.integration
@@ -20,33 +15,6 @@ pytestmark = pytest.mark.integration
 NEXT = "next-head@2"
 UNSURE = "unsure-head@2"
 """Never sure enough to answer."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command answered."""
-
-    code: int
-    json: Any
-    errors: str
-
-
-async def trimtab(fleet: Fleet, *words: str) -> Said:
-    process = await asyncio.create_subprocess_exec(
-        Path(sys.executable).with_name("trimtab"),
-        *(*words, "--nats", fleet.url, "--json"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=ROOT,
-        env={**os.environ, "TRIMTAB_HOME": str(fleet.home)},
-    )
-    printed, errors = await process.communicate()
-    assert process.returncode is not None
-    return Said(process.returncode, json.loads(printed) if printed else None, errors.decode())
-
-
-def refused(said: Said) -> list[str]:
-    return [found["interlock"] for found in said.json["interlocks"] if not found["ok"]]
 
 
 def thresholds(folder: Path) -> Path:

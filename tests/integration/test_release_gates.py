@@ -1,19 +1,14 @@
 """A release is measured before it may take requests, and refused until it passed, over real stages."""
 
-import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.deployments import MODULES
 from tests.fleet import SERVICES, Fleet
+from tests.integration.refusals import refused, trimtab
 from trimtab.client import Client
 from trimtab.contracts.errors import RemoteError
 from trimtab.contracts.gates import ProbeSearch
@@ -22,28 +17,6 @@ from trimtab.control.store import ControlStore
 from trimtab.corpus.stdlib import documents
 
 pytestmark = pytest.mark.integration
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command answered."""
-
-    code: int
-    json: Any
-    errors: str
-
-
-async def trimtab(fleet: Fleet, *words: str) -> Said:
-    process = await asyncio.create_subprocess_exec(
-        Path(sys.executable).with_name("trimtab"),
-        *(*words, "--nats", fleet.url, "--json"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "TRIMTAB_HOME": str(fleet.home)},
-    )
-    printed, errors = await process.communicate()
-    assert process.returncode is not None
-    return Said(process.returncode, json.loads(printed) if printed else None, errors.decode())
 
 
 def cases(path: Path, count: int) -> Path:
@@ -55,10 +28,6 @@ def cases(path: Path, count: int) -> Path:
     rows.append({"detector": "detoxify", "output": "toxic", "expected": ["HARM.SPEECH.Toxicity"]})
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
-
-
-def refused(said: Said) -> list[str]:
-    return [found["interlock"] for found in said.json["interlocks"] if not found["ok"]]
 
 
 async def test_a_release_is_refused_until_every_gate_was_measured_and_passed(

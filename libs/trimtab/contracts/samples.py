@@ -8,6 +8,9 @@ from msgspec import Meta
 from trimtab.contracts.control import Convergence, Phase
 from trimtab.contracts.message import Message
 
+QUEUE_LAG = "mapper_queue_lag_s"
+"""Fact of a gateway: age of the oldest mapping job that nobody has finished, seconds."""
+
 
 class Readiness(StrEnum):
     """Whether a worker should get requests."""

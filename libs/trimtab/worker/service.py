@@ -10,6 +10,7 @@ import functools
 import os
 import secrets
 import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -243,11 +244,9 @@ class Worker:
         await self._publish_sample()
 
     async def _until_stopped(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # Only the main thread of a process that has signals gets them: a test runs workers elsewhere.
-            with contextlib.suppress(NotImplementedError, RuntimeError):
-                loop.add_signal_handler(number, self.request_stop)
+        if threading.current_thread() is threading.main_thread():  # signals come to no other one
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, self.request_stop)
         waits: list[asyncio.Task[Any]] = [
             asyncio.create_task(self._stop.wait()),
             asyncio.create_task(self.link.closed.wait()),

@@ -13,12 +13,10 @@ from trimtab.bus.streams import job_consumer
 from trimtab.contracts import subjects
 from trimtab.contracts.errors import TrimtabError
 from trimtab.contracts.jobs import JobKind, JobPriority
+from trimtab.contracts.samples import QUEUE_LAG
 from trimtab.jobs.letters import DeadLetters
 from trimtab.jobs.queue import JobQueue
 from trimtab.telemetry.metrics import JOBS_ACK_PENDING, JOBS_DEAD, JOBS_PENDING, MAPPER_QUEUE_LAG
-
-LAG_FACT = "mapper_queue_lag_s"
-"""Fact of a gateway: age of the oldest mapping job that nobody has finished, seconds."""
 
 _LOOK_S = 1.0
 _TIMEOUT_S = 2.0
@@ -75,4 +73,4 @@ class JobLag:
         JOBS_PENDING.set(backlog.pending)
         JOBS_ACK_PENDING.set(backlog.ack_pending)
         JOBS_DEAD.set(backlog.dead)
-        self._facts[LAG_FACT] = round(backlog.lag_s, 3)
+        self._facts[QUEUE_LAG] = round(backlog.lag_s, 3)

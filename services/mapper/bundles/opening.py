@@ -11,13 +11,12 @@ from services.mapper.bundles.bundle import KIND, Bundle, Part, load_bundle
 from services.mapper.definitions.definitions import Definitions
 from services.mapper.engines.opening import EngineUnusable
 from services.mapper.engines.served import Served
+from services.mapper.fetching import fetch
 from services.mapper.mapper import Mapper
 from services.mapper.mappers import Mappers
 from services.mapper.models import Models
 from services.mapper.settings import MapperSettings
 from trimtab.artifacts.manifest import ArtifactError
-from trimtab.artifacts.shipped import shipped
-from trimtab.artifacts.store import provide
 from trimtab.worker.service import Worker
 
 MakeMapper = Callable[[Definitions, Served | None], Mapper]
@@ -56,10 +55,8 @@ class Bundles:
         return Mappers(bundle.content_hash, found)
 
     async def _fetch(self, reference: str) -> Path | None:
-        cache = self.worker.deployment.home / "components"
-        build = shipped(self.settings.shipped)
         try:
-            folder, manifest = await provide(self.worker.connection, reference, cache, build)
+            folder, manifest = await fetch(self.worker, self.settings, reference)
         except (ArtifactError, nats.errors.Error):
             return None  # whoever opens it as an adapter says what is wrong
         return folder if manifest.kind == KIND else None

@@ -1,6 +1,7 @@
 """Nothing is loaded before its checksum matched; pickles are refused unopened."""
 
 import pickle
+import pickletools
 from pathlib import Path
 
 import pytest
@@ -81,8 +82,10 @@ def test_a_header_length_that_begins_like_a_pickle_is_none(tmp_path: Path, proto
 
     assert verify(tmp_path).reference == "good@1"
     assert safetensors.numpy.load_file(path) == {}
-    with pytest.raises(pickle.UnpicklingError):
-        pickle.loads(path.read_bytes())
+    with pytest.raises(
+        ValueError, match="unknown"
+    ):  # read as a pickle, with nothing of it carried out
+        list(pickletools.genops(path.read_bytes()))
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])

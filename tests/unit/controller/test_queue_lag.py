@@ -5,9 +5,9 @@ import msgspec
 from scripts.export_alerts import SOURCE
 from services.controller.triggers import parse_triggers
 from services.controller.watchtower import Watchtower
-from services.gateway.jobs.lag import LAG_FACT
 from tests.unit.controller.records import sample
 from tests.unit.controller.test_watchtower import Leading, Recorder, tower
+from trimtab.contracts.samples import QUEUE_LAG
 
 NAME = "MapperQueueLagHigh"
 STEP_S = 10
@@ -25,7 +25,7 @@ def shipped(recorder: Recorder) -> Watchtower:
 async def told(watchtower: Watchtower, lags: dict[int, float], until: int) -> None:
     """Look every ten seconds at gateways that tell the lag of that time, 0 where none is given."""
     for second in range(0, until, STEP_S):
-        facts = {LAG_FACT: lags.get(second, 0.0)}
+        facts = {QUEUE_LAG: lags.get(second, 0.0)}
         watchtower.hear(msgspec.structs.replace(sample(float(second)), facts=facts))
         await watchtower.look(float(second))
 

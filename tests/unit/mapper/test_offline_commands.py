@@ -15,25 +15,12 @@ from services.mapper.training.corpus import wanted_texts
 from services.mapper.training.descent import Training
 from services.mapper.training.examples import load_examples, training_set
 from tests.unit.mapper import tiny
+from tests.unit.mapper.bundled import PETS
 from trimtab.corpus.vectors import Space, write_vectors
 
 pytest.importorskip("sklearn", reason="training needs the extra trimtab[train]")
 
 SPACE = Space("single_vector.minilm.384.v1", "minilm-int8@1")
-PETS = """\
-name: pets
-version: "1"
-families:
-  PET:
-    description: Pets.
-    labels:
-      PET.Cat: {description: A cat that purrs., aliases: [kitten]}
-      PET.Dog: {description: A dog that barks., aliases: [puppy]}
-  OTHER:
-    description: The rest.
-    labels:
-      OTHER.Unknown: {description: Neither of them., vague: true}
-"""
 SAID = {"PET.Cat": "the {} cat purrs softly", "PET.Dog": "the {} dog barks loudly"}
 COLOURS = ("red", "black", "white", "old", "young", "wet", "fat", "thin")
 
