@@ -148,3 +148,20 @@ async def test_a_trace_context_without_form_is_ignored(http: httpx.AsyncClient) 
     answers = [await http.post("/v1/search", json={"text": "x"}, headers=headers) for _ in range(3)]
 
     assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_a_long_head_may_come_in_pieces(
+    http: httpx.AsyncClient, deployment: Deployment
+) -> None:
+    host, port = deployment.api.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"GET /ready HTTP/1.1\r\nHost: {host}\r\nX-Long: {'x' * 40_000}".encode())
+    await writer.drain()
+    for _ in range(3):  # other requests are answered meanwhile, so the gateway has read this part
+        assert (await http.get("/ready")).status_code == 200
+    writer.write(b"\r\n\r\n")
+    async with asyncio.timeout(30):
+        head = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+
+    assert int(head.split()[1]) == 200
