@@ -18,6 +18,7 @@ import msgspec
 from benchmarks.faiss_child import Measured
 from benchmarks.figure import Figure, over_rounds
 from benchmarks.report import Report, begin, show
+from benchmarks.retriever_data import WORDS_PER_PASSAGE
 from benchmarks.worker_memory import Memory
 
 _SIZES = ("100000x384", "1000000x384", "1000000x768")
@@ -51,7 +52,7 @@ def main() -> int:
         "One thread, one process, no bus; searches in time on the processor, so that other load does not "
         "count. Recall is the share of the true ten nearest among the first "
         "ten, on synthetic clusters, which are easier than real vectors. FLAT's memory comes with every "
-        "other kind's, for it is their truth; bytes of words are those of 40 words per passage."
+        f"other kind's, for it is their truth; bytes of words are those of {WORDS_PER_PASSAGE} words per passage."
     ]
     report = Report(
         benchmark="faiss_limits", command=command, machine=machine, figures=figures, notes=notes
