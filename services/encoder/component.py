@@ -3,32 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.encoder.backend import BatchLimits, Encoded
 from services.encoder.basis import TokenBasis
+from services.encoder.engine import Engine
 from services.encoder.spec import EncoderSpec, read_spec
 from services.encoder.tokenizer import Specials, TextTokenizer
 
-Output = tuple[NDArray[np.float32], NDArray[np.float32] | None]
-"""(1, dimension) vector and, when asked for, (tokens, hidden) token vectors."""
-
 LIMITS = BatchLimits(texts=16, tokens=512)
 """Texts run one by one, so a larger batch gains nothing; 512 tokens are some 30 ms."""
-
-
-class Engine(Protocol):
-    """Runs a model file on one text."""
-
-    def run(self, ids: NDArray[np.int64], *, tokens: bool) -> Output:
-        """Return the output for (1, tokens) ids.
-
-        Raises:
-            ModelFailed: the engine raised.
-        """
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from services.encoder import basis, graph, probe
 from services.encoder.build import MAX_TOKENS
-from services.encoder.component import Engine
+from services.encoder.engine import Engine
 from services.encoder.onnx_engine import OnnxEngine
 from services.encoder.spec import MINILM
 from services.encoder.tokenizer import TextTokenizer, fit

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.encoder.backend import PackageMissing
-from services.encoder.component import Output
+from services.encoder.engine import Output
 from services.encoder.names import MASK, SENTENCE, TOKEN_IDS, TOKENS
 from trimtab.contracts.errors import ModelFailed
 
