@@ -8,9 +8,16 @@ from trimtab.cli.evaluate.publish import evaluation_of
 from trimtab.cli.failure import Failure
 
 
-def record(recall: float, releases: dict[str, int] | None = None) -> dict[str, Any]:
+def record(
+    recall: float,
+    releases: dict[str, int] | None = None,
+    error_rate: float = 0.0,
+    degraded: dict[str, int] | None = None,
+) -> dict[str, Any]:
     return {
         "at": 5.0,
+        "error_rate": error_rate,
+        "degraded": degraded or {},
         "collection": "docs",
         "queries": 200,
         "releases": {"base": 200} if releases is None else releases,
@@ -25,6 +32,23 @@ def test_a_run_stands_beside_the_median_of_the_last_seven() -> None:
 
     assert (told.release, told.queries, told.recall_at_5, told.before) == ("base", 200, 0.4, 0.53)
     assert told.contain_at_50 == 0.9
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(record(0.2, error_rate=0.5), id="timeouts"),
+        pytest.param(record(0.2, degraded={"reranker: off": 200}), id="without-its-reranker"),
+    ],
+)
+def test_bad_nights_do_not_lower_what_a_run_is_compared_with(bad: dict[str, Any]) -> None:
+    good = [record(recall) for recall in (0.58, 0.6, 0.62)]
+
+    told = evaluation_of(record(0.55), [*good, *[bad] * 7])
+
+    assert told.before == 0.6
+    with pytest.raises(Failure, match="without errors"):
+        evaluation_of(record(0.55), [bad])
 
 
 def test_a_run_that_several_releases_answered_is_not_told() -> None:

@@ -16,8 +16,11 @@ EARLIER = 7
 def evaluation_of(record: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]]) -> Evaluation:
     """Return a run as the controller is told of it; ``earlier`` are runs of the same queries, oldest first.
 
+    Runs with an error or with something left out say nothing of how good the search was: one night of
+    timeouts in the median, and the next ones could lose half their answers unnoticed.
+
     Raises:
-        Failure: several releases answered, or there is no earlier run to compare with.
+        Failure: several releases answered, or there is no earlier whole run to compare with.
     """
     releases = list(record["releases"])
     if len(releases) != 1:
@@ -25,12 +28,14 @@ def evaluation_of(record: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]
             f"not published: {len(releases)} releases answered ({', '.join(releases) or 'none'})",
             "evaluate one alone: --no-rerank --release NAME",
         )
-    if not earlier:
+    sound = [each for each in earlier if each["error_rate"] == 0 and not each["degraded"]]
+    if not sound:
         raise Failure(
-            "not published: the history holds no earlier run of these queries",
+            "not published: the history holds no earlier run of these queries without errors and "
+            "with nothing left out",
             "run it once without --publish, while the search is known to be good",
         )
-    recalls = [_recall(each) for each in earlier[-EARLIER:]]
+    recalls = [_recall(each) for each in sound[-EARLIER:]]
     return Evaluation(
         at=record["at"],
         release=releases[0],
