@@ -128,7 +128,7 @@ def _weights(rng: np.random.Generator, sizes: Architecture) -> dict[str, NDArray
 
 def _encoded(session: Any, ids: NDArray[np.int64]) -> SparseRow:
     [weights] = session.run([TERMS], {TOKEN_IDS: ids, MASK: np.ones_like(ids)})
-    return pruned(weights[0], PASSAGE_TERMS, 5.0)
+    return pruned(weights[0], PASSAGE_TERMS)
 
 
 def _timed(calls: Iterable[Callable[[], object]]) -> list[float]:

@@ -13,10 +13,10 @@ import numpy as np
 from benchmarks.rerank_data import Split, Task, asked_of
 from benchmarks.rerank_texts import BUILT, CACHE, progress
 from services.encoder.sparse.model import SparseModel, open_model
-from services.encoder.sparse.pruning import Pruning, cut
+from services.encoder.sparse.pruning import Pruning
 from services.encoder.sparse.spec import SPEC
 from trimtab.artifacts.manifest import read_manifest
-from trimtab.contracts.sparse import SparseRow, SparseSpace
+from trimtab.contracts.sparse import Kind, SparseRow, SparseSpace
 
 BROUGHT = BUILT.parent / "sparse"
 """Where a component is looked for."""
@@ -45,13 +45,15 @@ class SparseTexts:
         texts = [
             f"{each.title}\n{each.text}" if each.title else each.text for each in task.documents
         ]
-        return self._encode(f"{task.name}-passages", texts)
+        return self._kept(f"{task.name}-passages", texts, "passage")
 
     def queries(self, task: Task, split: Split) -> list[SparseRow]:
         """Return the vectors of one split's queries, cut as those of queries are."""
         texts = [query.text for query in asked_of(task, split)]
-        terms = self._model.pruning.of("query")
-        return [cut(row, terms) for row in self._encode(f"{task.name}-{split}", texts)]
+        return self._kept(f"{task.name}-{split}", texts, "query")
+
+    def _kept(self, name: str, texts: Sequence[str], kind: Kind) -> list[SparseRow]:
+        return [self._model.pruning.kept(row, kind) for row in self._encode(name, texts)]
 
     def _encode(self, name: str, texts: Sequence[str]) -> list[SparseRow]:
         digest = hashlib.sha256("\0".join((self._hash, *texts)).encode()).hexdigest()[:16]

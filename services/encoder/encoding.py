@@ -11,7 +11,6 @@ from services.encoder.cache import EncodedText, TextCache, cache_key
 from services.encoder.compute import Job, Result, compute, slices
 from services.encoder.probe import off_unit, row_norms
 from services.encoder.sparse.model import SparseModel
-from services.encoder.sparse.pruning import cut
 from services.encoder.tokenizer import check_text, check_tokens
 from trimtab.contracts.encode import EncodeReply, EncodeRequest, TokenVectors
 from trimtab.contracts.errors import (
@@ -180,8 +179,8 @@ class Encoder:
         """Return the rows' sparse vectors cut to what a text of that kind keeps; None without a model."""
         if kind is None or self.sparse is None:
             return None
-        terms = self.sparse.pruning.of(kind)
-        kept = [cut(row.sparse, terms) for row in rows if row.sparse is not None]
+        pruning = self.sparse.pruning
+        kept = [pruning.kept(row.sparse, kind) for row in rows if row.sparse is not None]
         return SparseVectors.of(self.sparse.space, kept)
 
     def _note(self, mean_norm: float) -> None:

@@ -14,7 +14,7 @@ import pytest_asyncio
 from services.encoder.shipped import DEFAULT
 from services.encoder.sparse.bring import make
 from services.encoder.sparse.model import SparseModel, open_model
-from services.encoder.sparse.pruning import Pruning, cut
+from services.encoder.sparse.pruning import Pruning
 from services.retriever.plan import SHIPPED, load_plan
 from tests.fleet import Fleet
 from tests.integration import encoder_models
@@ -74,8 +74,8 @@ class Place:
 
     def exact(self, passages: Sequence[str], query: str = QUERY) -> list[float]:
         """Inner products by definition, of vectors as they are sent: pruned, weights of 16 bits."""
-        asked = _dense(cut(self.model.encode([query])[0], PRUNING.query_terms))
-        rows = [cut(row, PRUNING.passage_terms) for row in self.model.encode(passages)]
+        asked = _dense(PRUNING.kept(self.model.encode([query])[0], "query"))
+        rows = [PRUNING.kept(row, "passage") for row in self.model.encode(passages)]
         return [float(_dense(row) @ asked) for row in rows]
 
 

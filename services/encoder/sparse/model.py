@@ -37,7 +37,7 @@ class SparseModel:
         return self.spec.space
 
     def encode(self, texts: Sequence[str]) -> list[SparseRow]:
-        """Return the vector of each text, with as many terms as the kind that keeps most.
+        """Return the vector of each text, uncapped, with as many terms as the kind that keeps most.
 
         A text over the budget is cut; one that stands for nothing has no terms.
 
@@ -56,7 +56,7 @@ class SparseModel:
             raise ModelFailed("onnxruntime (sparse)") from error
         if weights.shape != (1, self.space.size) or not np.isfinite(weights).all():
             raise ModelFailed(f"{self.space.namespace} (its output holds no weights)")
-        return pruned(weights[0], self.pruning.most, self.pruning.cap)
+        return pruned(weights[0], self.pruning.most)
 
 
 def open_model(folder: Path, pruning: Pruning, threads: int = 1) -> SparseModel:

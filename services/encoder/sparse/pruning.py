@@ -24,42 +24,26 @@ class Pruning:
         """Terms from which both kinds can be cut."""
         return max(self.passage_terms, self.query_terms)
 
-    def of(self, kind: Kind) -> int:
-        """Return the most terms of a text of that kind."""
-        return self.query_terms if kind == "query" else self.passage_terms
+    def kept(self, row: SparseRow, kind: Kind) -> SparseRow:
+        """Return what a text of that kind keeps of a vector: its heaviest terms, each at most the cap.
+
+        They are chosen before the cap makes equals of what was not.
+        """
+        best = _heaviest(row, self.query_terms if kind == "query" else self.passage_terms)
+        return SparseRow(best.ids, np.minimum(best.weights, np.float32(self.cap)))
 
 
-def pruned(weights: NDArray[np.float32], terms: int, cap: float) -> SparseRow:
-    """Return the ``terms`` greatest of (vocabulary,) weights, each at most ``cap``; of equals the lower ids.
+def pruned(weights: NDArray[np.float32], terms: int) -> SparseRow:
+    """Return the ``terms`` greatest of (vocabulary,) weights, as heavy as they are; of equals the lower ids.
 
     Weights that are not positive, or too small to matter, are left out.
     """
     ids = np.flatnonzero(weights >= LEAST_WEIGHT)
-    return _best(ids.astype(np.uint32), np.minimum(weights[ids], np.float32(cap)), weights, terms)
+    return _heaviest(SparseRow(ids.astype(np.uint32), weights[ids]), terms)
 
 
-def cut(row: SparseRow, terms: int) -> SparseRow:
-    """Return the ``terms`` heaviest of a vector; of equals the lower ids."""
-    return _kept(row.ids, row.weights, row.weights, terms)
-
-
-def _best(
-    ids: NDArray[np.uint32],
-    capped: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    terms: int,
-) -> SparseRow:
-    """Choose by the weights as they were: the cap makes equals of what was not."""
-    return _kept(ids, capped, weights[ids], terms)
-
-
-def _kept(
-    ids: NDArray[np.uint32],
-    weights: NDArray[np.float32],
-    by: NDArray[np.float32],
-    terms: int,
-) -> SparseRow:
-    if len(ids) <= terms:
-        return SparseRow(ids, weights)
-    best = np.sort(np.lexsort((ids, -by))[:terms])
-    return SparseRow(ids[best], weights[best])
+def _heaviest(row: SparseRow, terms: int) -> SparseRow:
+    if len(row.ids) <= terms:
+        return row
+    best = np.sort(np.lexsort((row.ids, -row.weights))[:terms])
+    return SparseRow(row.ids[best], row.weights[best])

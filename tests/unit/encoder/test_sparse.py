@@ -12,7 +12,7 @@ from services.encoder.names import MASK, TERMS, TOKEN_IDS
 from services.encoder.sparse.bring import make
 from services.encoder.sparse.checkpoint import CONFIG, TOKENIZER, WEIGHTS, read_checkpoint
 from services.encoder.sparse.model import SparseModel, open_model
-from services.encoder.sparse.pruning import Pruning, cut, pruned
+from services.encoder.sparse.pruning import Pruning, pruned
 from tests.unit.encoder import checkpoints
 from tests.unit.encoder.plain import splade
 from tests.unit.encoder.tiny import VOCABULARY
@@ -165,13 +165,15 @@ def test_another_vocabulary_is_another_space(tmp_path: Path) -> None:
     st.lists(st.floats(0, 8, width=32), min_size=1, max_size=60),
     st.integers(1, 20),
     st.floats(0.5, 9),
+    st.integers(0, 20),
 )
 def test_what_is_kept_are_the_heaviest_terms_within_the_cap(
-    numbers: list[float], terms: int, cap: float
+    numbers: list[float], terms: int, cap: float, more: int
 ) -> None:
     weights = np.array(numbers, dtype=np.float32)
+    pruning = Pruning(passage_terms=terms + more, query_terms=terms, cap=cap)
 
-    row = pruned(weights, terms, cap)
+    row = pruning.kept(pruned(weights, pruning.most), "query")
 
     positive = int(np.count_nonzero(weights >= LEAST_WEIGHT))
     assert len(row.ids) == min(terms, positive)
@@ -182,10 +184,21 @@ def test_what_is_kept_are_the_heaviest_terms_within_the_cap(
         assert weights[left_out].max() <= weights[row.ids].min() or len(row.ids) == positive
 
 
-def test_a_query_is_cut_from_what_a_passage_keeps() -> None:
-    row = pruned(np.array([0.5, 3.0, 0.0, 1.0, 2.0], dtype=np.float32), 4, 10.0)
+def test_terms_beyond_the_cap_are_kept_by_the_weight_that_they_had() -> None:
+    weights = np.zeros(1000, dtype=np.float32)
+    weights[:10], weights[900:905] = 5.1, 9.0
+    pruning = Pruning(passage_terms=15, query_terms=5, cap=5.0)
 
-    short = cut(row, 2)
+    row = pruning.kept(pruned(weights, pruning.most), "query")
+
+    assert row.ids.tolist() == [900, 901, 902, 903, 904]
+    assert row.weights.tolist() == [5.0] * 5
+
+
+def test_a_query_is_cut_from_what_a_passage_keeps() -> None:
+    row = pruned(np.array([0.5, 3.0, 0.0, 1.0, 2.0], dtype=np.float32), 4)
+
+    short = Pruning(passage_terms=4, query_terms=2, cap=10.0).kept(row, "query")
 
     assert row.ids.tolist() == [0, 1, 3, 4]
     assert (short.ids.tolist(), short.weights.tolist()) == ([1, 4], [3.0, 2.0])
