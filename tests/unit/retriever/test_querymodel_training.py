@@ -35,7 +35,7 @@ def test_windows_are_consecutive_passages_of_one_article() -> None:
         [("a", seq) for seq in range(1, 7)],
     ]
     assert found.articles == ["a", "a"]
-    assert found.read.shape, found.target.shape == ((2, 5), (2,))
+    assert (found.read.shape, found.target.shape) == ((2, 5), (2,))
 
 
 def test_no_windows_are_an_empty_result() -> None:

@@ -37,6 +37,7 @@ from tests.unit.retriever.corpora import (
 )
 from trimtab.contracts.errors import DimensionMismatch, InvalidMessage, NamespaceMismatch
 from trimtab.contracts.retrieve import RetrieveRequest
+from trimtab.contracts.tensor import Matrix
 
 STEM = english_stemmer()
 BYTES = 700_000
@@ -119,6 +120,27 @@ def test_no_token_vectors_means_no_maxsim() -> None:
     assert asked_with.signals.maxsim is None
     assert asked_without.signals is not None
     assert asked_without.signals.maxsim is None
+
+
+def test_a_session_is_compared_with_each_candidate_in_its_order() -> None:
+    rng = np.random.default_rng(30)
+    vectors = clustered(rng, 60, 6)
+    edition, _ = build(vectors)
+    mean = unit(rng, 1)[0]
+    asked = msgspec.structs.replace(
+        request(vectors[3], limit=10), session=Matrix.of(mean[np.newaxis])
+    )
+
+    found = ask(edition, asked).reply
+    without = ask(edition, request(vectors[3], limit=10)).reply
+
+    slots = [int(hit.id[1:]) for hit in found.hits]
+    assert len(slots) == 10
+    assert found.signals is not None
+    assert found.signals.session is not None
+    assert found.signals.session.array()[0] == pytest.approx(vectors[slots] @ mean, abs=1e-5)
+    assert without.signals is not None
+    assert without.signals.session is None
 
 
 def test_an_empty_pool_is_a_reply_and_a_bad_event() -> None:
