@@ -14,6 +14,7 @@ import msgspec
 
 from benchmarks import arguments, query_models, report
 from benchmarks.figure import AT_LEAST, Aim, Figure
+from benchmarks.quality_table import JUDGED, SHOWN, Measured, table
 from benchmarks.query_windows import read
 from benchmarks.rerank_data import DataMissing, Task, mixed, tasks, unseen
 from benchmarks.rerank_pools import Pool, pools, serving_plan
@@ -24,13 +25,13 @@ from services.reranker.component import SHIPPED, Component, load_component
 from services.reranker.ranking import rank
 from services.retriever.querymodel.windows import Windows
 from trimtab.contracts.retrieve import LAST_VEC, Signals
-from trimtab.evaluation.bootstrap import Clusters, Interval, paired
-from trimtab.evaluation.metrics import Values, measure
+from trimtab.evaluation.bootstrap import Clusters
+from trimtab.evaluation.metrics import measure
 
 DENSE, WORDS, HYBRID = "dense", "BM25", "hybrid"
 SPARSE, THREE = "sparse", "hybrid + sparse"
-SHOWN = ("R@1", "R@5", "MRR@10", "Contain@50")
-_JUDGED = "R@5"
+_SEARCH = f"+ {DEFAULT}"
+"""The default search: hybrid, and the default reranker."""
 _SEED = 7
 
 Way = Callable[[Pool], list[str]]
@@ -49,27 +50,6 @@ class Row:
     """Row that it must beat to be worth anything; empty for the first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One collection, searched in every way."""
-
-    title: str
-    """Collection and how it was split."""
-    values: dict[str, dict[str, Values]]
-    """By row and metric, one value per query."""
-    baselines: dict[str, str]
-    """By row."""
-    clusters: Clusters
-    """Which queries belong together."""
-    size: str
-    """Queries and clusters, for people."""
-
-    def over(self, name: str, baseline: str) -> Interval:
-        """Return the difference in R@5 of two rows, as a share."""
-        after, before = self.values[name][_JUDGED], self.values[baseline][_JUDGED]
-        return paired(after, before, self.clusters)
-
-
 def rows(components: Sequence[Component], *, sparse: bool = False) -> list[Row]:
     """Return every way to search, each after what it is compared with; ``sparse``: whether there is a model of it."""
     found = [
@@ -85,14 +65,13 @@ def rows(components: Sequence[Component], *, sparse: bool = False) -> list[Row]:
             found.append(Row(f"+ {each.reference}", _by(each, _alone), HYBRID))
         if each.reference == DEFAULT:
             found.append(Row(f"+ {DEFAULT}, no MaxSim", _by(each, _without_maxsim), HYBRID))
-    default = f"+ {DEFAULT}"
     for each in components:
         if each.wants_session:
             name = f"+ {each.reference}"
             found += [
-                Row(f"{name}, no session", _by(each, _alone), default),
-                Row(f"{name}, session", _by(each, lambda pool: pool.signals), default),
-                Row(f"{name}, session of another subject", _by(each, _astray), default),
+                Row(f"{name}, no session", _by(each, _alone), _SEARCH),
+                Row(f"{name}, session", _by(each, lambda pool: pool.signals), _SEARCH),
+                Row(f"{name}, session of another subject", _by(each, _astray), _SEARCH),
             ]
     return found
 
@@ -103,44 +82,20 @@ def compare(title: str, found: Sequence[Pool], ways: Sequence[Row]) -> Measured:
     values = {row.name: measure([row.way(pool) for pool in found], relevant) for row in ways}
     names = [pool.query.cluster for pool in found]
     size = f"{len(names)} queries of {len(set(names))} clusters"
-    baselines = {row.name: row.baseline for row in ways}
-    return Measured(title, values, baselines, Clusters(names, _SEED), size)
-
-
-def table(measured: Measured) -> str:
-    """Return a collection's figures as Markdown: percent, and points with their 95 % interval."""
-    lines = [
-        f"**{measured.title}**: {measured.size}",
-        "",
-        f"| search | {' | '.join(SHOWN)} | Δ{_JUDGED} over {DENSE} | Δ{_JUDGED} over | |",
-        "|---" * (len(SHOWN) + 4) + "|",
-    ]
-    first = next(iter(measured.values))
-    for name, values in measured.values.items():
-        shown = " | ".join(f"{100 * values[metric].mean():.2f}" for metric in SHOWN)
-        over_first = "" if name == first else _points(measured.over(name, first))
-        baseline = measured.baselines[name]
-        over = (
-            ("", "")
-            if baseline in ("", first)
-            else (baseline, _points(measured.over(name, baseline)))
-        )
-        lines.append(f"| {name} | {shown} | {over_first} | {over[0]} | {over[1]} |")
-    return "\n".join(lines)
+    whole = [(_SEARCH, DENSE)] if _SEARCH in values else []
+    pairs = whole + [(row.name, row.baseline) for row in ways if row.baseline]
+    return Measured(title, size, values, pairs, Clusters(names, _SEED))
 
 
 def figures(measured: Measured) -> list[Figure]:
     """Return the default search over the vectors alone, with its aim, and every reranker over its baseline."""
-    name = f"+ {DEFAULT}"
     aim = Aim(AT_LEAST, 5.0) if measured.title.startswith(("attack", "opsdocs")) else None
-    found = [_figure(measured, name, DENSE, aim)]
-    pairs = measured.baselines.items()
-    found += [_figure(measured, row, base) for row, base in pairs if base not in ("", DENSE)]
-    return found
+    found = [_figure(measured, _SEARCH, DENSE, aim)]
+    return found + [_figure(measured, *pair) for pair in measured.pairs if pair[1] != DENSE]
 
 
-def next_passages(*, quick: bool, most: int) -> tuple[str, str]:
-    """Return the table of query models, and the size of what was asked.
+def next_passages(*, quick: bool, most: int) -> Measured:
+    """Return what query models found, each compared with both that need no training.
 
     Raises:
         DataMissing: the file is not there.
@@ -149,35 +104,19 @@ def next_passages(*, quick: bool, most: int) -> tuple[str, str]:
     found = passages.windows("test")
     step = max(1, -(-len(found.rows) // most))
     windows = Windows(found.rows[::step], found.articles[::step])
-    compared = query_models.compare(
-        passages,
-        windows,
-        query_models.baselines() | query_models.models(passages, quick=quick),
+    ways = query_models.baselines() | query_models.models(passages, quick=quick)
+    compared = query_models.compare(passages, windows, ways)
+    first, second = query_models.BASELINES
+    return Measured(
+        "opsdocs, the next passage of an article after five, test articles",
+        f"{len(windows.rows)} windows of {len(set(windows.articles))} articles",
+        {name: {metric: compared.values(name, metric) for metric in SHOWN} for name in ways},
+        [
+            *((name, first) for name in ways if name != first),
+            *((name, second) for name in ways if name not in query_models.BASELINES),
+        ],
+        Clusters(windows.articles, _SEED),
     )
-    size = f"{len(windows.rows)} windows of {len(set(windows.articles))} articles"
-    return _model_table(compared, windows, size), size
-
-
-def _model_table(compared: query_models.Compared, windows: Windows, size: str) -> str:
-    lines = [
-        f"**opsdocs, the next passage of an article after five**, test articles: {size}",
-        "",
-        f"| searched with | {' | '.join(SHOWN)} | Δ{_JUDGED} over {LAST_VEC} ({DENSE}) | Δ{_JUDGED} over mean |",
-        "|---" * (len(SHOWN) + 3) + "|",
-    ]
-    clusters = Clusters(windows.articles, _SEED)
-    for name in compared.found:
-        shown = " | ".join(f"{100 * compared.values(name, m).mean():.2f}" for m in SHOWN)
-        over = [
-            ""
-            if name in (base, LAST_VEC)
-            else _points(
-                paired(compared.values(name, _JUDGED), compared.values(base, _JUDGED), clusters)
-            )
-            for base in query_models.BASELINES
-        ]
-        lines.append(f"| {name} | {shown} | {' | '.join(over)} |")
-    return "\n".join(lines)
 
 
 def _by(component: Component, told: Callable[[Pool], Signals]) -> Way:
@@ -199,16 +138,11 @@ def _astray(pool: Pool) -> Signals:
     return msgspec.structs.replace(pool.signals, session=pool.foreign)
 
 
-def _points(difference: Interval) -> str:
-    low, high = 100 * difference.low, 100 * difference.high
-    return f"{100 * difference.mean:+.2f} [{low:+.2f}, {high:+.2f}]"
-
-
 def _figure(measured: Measured, name: str, baseline: str, aim: Aim | None = None) -> Figure:
     found = measured.over(name, baseline)
     collection = measured.title.partition(",")[0]
     return Figure(
-        name=f"{collection}: {name.removeprefix('+ ')} {_JUDGED} over {baseline.removeprefix('+ ')}",
+        name=f"{collection}: {name.removeprefix('+ ')} {JUDGED} over {baseline.removeprefix('+ ')}",
         unit="pp",
         value=100 * found.mean,
         low=100 * found.low,
@@ -242,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         sparse = brought()
         measured = _collections(given.requests, sparse)
-        models, _ = next_passages(quick=given.quick, most=given.requests)
+        models = next_passages(quick=given.quick, most=given.requests)
     except DataMissing as missing:
         print(missing, file=sys.stderr)
         return 2
@@ -252,14 +186,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         machine=machine,
         figures=[figure for each in measured for figure in figures(each)],
         notes=[
-            *(table(each) for each in measured),
-            models,
+            *(table(each) for each in (*measured, models)),
             *([] if sparse is not None else [MISSING]),
-            "Percent; differences in points with a 95 % interval, actors or articles drawn whole. Sessions are "
-            "consecutive questions of one article, or behaviours of one actor, the three before each: a person "
-            "strays more. The last column compares a reranker with the order that it got, and the one with "
-            "sessions with the default. `hybrid` is dense and BM25 fused; the default search is it and "
-            f"{DEFAULT}.",
+            "Percent, and differences in points, each with a 95 % interval: 4,000 draws of whole actors or articles. "
+            "A search stands beside the trivial way before it: a reranker beside the order that it got, the one with "
+            "sessions beside the default. Sessions are consecutive questions of one article, or behaviours of one "
+            "actor, the three before each: a person strays more. `hybrid` is dense and BM25 fused; the default "
+            f"search is it and {DEFAULT}. `{LAST_VEC}` searches with the query's own vector, as dense does.",
         ],
     )
     report.show(done, given.json)

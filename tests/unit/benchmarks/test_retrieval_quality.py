@@ -4,11 +4,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from benchmarks.quality_table import SHOWN, Measured, table
 from benchmarks.rerank_ablation import GROUPS, columns, judge, source, trained
 from benchmarks.rerank_data import Query
 from benchmarks.rerank_pools import Pool
 from benchmarks.rerank_train import COMPONENTS, DEFAULT, calibration, cases_of, examples_of
-from benchmarks.retrieval_quality import DENSE, HYBRID, Measured, compare, figures, rows, table
+from benchmarks.retrieval_quality import DENSE, HYBRID, compare, figures, rows
 from services.reranker.candidates import from_signals
 from services.reranker.component import SHIPPED, load_component
 from services.reranker.features import FEATURE_SETS, names
@@ -85,11 +86,24 @@ def test_the_default_search_has_an_aim_over_dense_alone_on_the_collections_that_
     assert all(figure.aim is None for figure in figures(elsewhere))
 
 
-def test_the_table_has_a_line_per_way_and_as_many_cells_in_each(measured: Measured) -> None:
-    lines = table(measured).splitlines()[2:]
+def test_every_metric_of_every_way_and_every_difference_has_its_interval(
+    measured: Measured,
+) -> None:
+    _, levels, differences = (part.splitlines() for part in table(measured).split("\n\n"))
 
-    assert len(lines) == len(WAYS) + 2
-    assert len({line.count("|") for line in lines}) == 1
+    assert [line.split(" | ")[0] for line in levels[2:]] == [f"| {way.name}" for way in WAYS]
+    assert {tuple(line.split(" | ")[:2]) for line in differences[2:]} == {
+        (f"| {name}", baseline) for name, baseline in measured.pairs
+    }
+    for line in (*levels[2:], *differences[2:]):
+        assert line.count("[") == line.count("]") == len(SHOWN), line
+    assert {name for name, _ in measured.pairs} == {way.name for way in WAYS} - {DENSE}
+
+
+def test_a_difference_is_that_of_the_metric_asked_for(measured: Measured) -> None:
+    found = measured.over(HYBRID, DENSE, "MRR@10")
+
+    assert (found.mean, found.low, found.high) == pytest.approx((1 / 6, 1 / 6, 1 / 6))
 
 
 def test_training_meets_every_case_that_a_feature_set_looks_at() -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.quality_table import table
 from benchmarks.rerank_data import Query, Task
 from benchmarks.rerank_pools import Asked, Searcher
 from benchmarks.rerank_texts import Texts
-from benchmarks.retrieval_quality import SPARSE, THREE, compare, rows, table
+from benchmarks.retrieval_quality import SPARSE, THREE, compare, rows
 from benchmarks.sparse_texts import MISSING, SparseTexts, brought
 from services.encoder.sparse.bring import make
 from tests.unit.encoder import checkpoints
