@@ -10,16 +10,18 @@ import argparse
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from benchmarks.arguments import without_json
 from benchmarks.faiss_child import Measured
 from benchmarks.figure import Figure, over_rounds
 from benchmarks.report import Report, begin, show
 from benchmarks.retriever_data import WORDS_PER_PASSAGE
-from benchmarks.worker_memory import Memory
+from benchmarks.worker_memory import TOKENS_PER_PASSAGE, Memory
 
 _SIZES = ("100000x384", "1000000x384", "1000000x768")
 _QUICK_SIZES = ("5000x128",)
@@ -47,12 +49,12 @@ def main() -> int:
         passages, dimension = map(int, size.split("x"))
         figures += _of_size(passages, dimension, given.kinds, given.requests)
     figures += _of_words(_QUICK_PASSAGES if given.quick else _WORDS_PASSAGES)
-    command = f"python -m benchmarks.faiss_limits {shlex.join(sys.argv[1:])}".strip()
+    command = f"python -m benchmarks.faiss_limits {shlex.join(without_json(sys.argv[1:]))}".strip()
     notes = [
         "One thread, one process, no bus; searches in time on the processor, so that other load does not "
         "count. Recall is the share of the true ten nearest among the first "
         "ten, on synthetic clusters, which are easier than real vectors. FLAT's memory comes with every "
-        f"other kind's, for it is their truth; bytes of words are those of {WORDS_PER_PASSAGE} words per passage."
+        f"other kind's, for it is their truth; a worker's memory besides is that of {WORDS_PER_PASSAGE} words per passage."
     ]
     report = Report(
         benchmark="faiss_limits", command=command, machine=machine, figures=figures, notes=notes
@@ -84,12 +86,22 @@ def _of_size(passages: int, dimension: int, kinds: Sequence[str], requests: int)
 
 
 def _of_words(passages: int) -> list[Figure]:
+    """Return the memory of everything but the index: without token vectors, and with as many as an ingest stores."""
     figures = []
-    for where in ("memory", "milvus"):
-        raw = _child(["benchmarks.worker_memory", where, str(passages), "384"])
-        found = msgspec.json.decode(raw, type=Memory)
-        name = f"worker's memory per passage x 384, vectors in {where}, no index"
-        figures.append(over_rounds(name, "B", [found.bytes_per_passage], n=passages))
+    for tokens in (0, TOKENS_PER_PASSAGE):
+        with tempfile.TemporaryDirectory() as state:
+            size = ["--passages", str(passages), "--tokens", str(tokens)]
+            _child(["benchmarks.worker_memory", "write", state, *size])
+            for where in ("memory", "milvus"):
+                raw = _child(["benchmarks.worker_memory", where, state])
+                found = msgspec.json.decode(raw, type=Memory)
+                about = f"worker's memory per passage x 384, vectors in {where}, {tokens} token vectors, no index"
+                figures += [
+                    over_rounds(about, "B", [found.bytes_per_passage], n=passages),
+                    over_rounds(
+                        f"{about}: of it BM25", "B", [found.bm25_bytes_per_passage], n=passages
+                    ),
+                ]
     return figures
 
 

@@ -1,11 +1,11 @@
 """What a passage costs a retriever in memory besides its index, with its vectors here and with them in Milvus.
 
-Started by :mod:`benchmarks.faiss_limits`; prints one JSON line: bytes per passage.
+Started by :mod:`benchmarks.faiss_limits`: once to write a store, then once for each way to hold what is in it, in a
+process that wrote nothing; then it prints one JSON line.
 """
 
 import argparse
 import sys
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -18,49 +18,59 @@ from services.retriever.passages.store import FILE, Store
 from services.retriever.passages.storedvectors import StoredVectors
 from services.retriever.plan import SHIPPED, load_plan
 
+TOKENS_PER_PASSAGE = 60
+"""Token vectors that an ingest stores with 45 words: 64 with a passage of the standard library's documentation, which is
+as long; 87 with one of `opsdocs`, 202 with a technique of ATT&CK."""
+
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """Of one way to hold a collection."""
 
-    where: str
-    """``memory`` or ``milvus``: where the vectors live."""
     bytes_per_passage: float
-    """Resident memory that the loaded collection and its words added."""
+    """Resident memory that the loaded collection and its words added, BM25 included."""
+    bm25_bytes_per_passage: float
+    """Of that, what the BM25 index added: a rebuild makes a second one."""
 
 
 def main() -> int:
-    """Measure one way, or write the store that both read."""
+    """Write a store, or measure one way to hold it."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("where", choices=("memory", "milvus"))
-    parser.add_argument("passages", type=int)
-    parser.add_argument("dimension", type=int)
+    parser.add_argument("what", choices=("write", "memory", "milvus"))
+    parser.add_argument("state", type=Path)
+    parser.add_argument("--passages", type=int, default=1000)
+    parser.add_argument("--dimension", type=int, default=384)
+    parser.add_argument("--tokens", type=int, default=0, help="token vectors of each passage")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        state = Path(folder)
+    if given.what == "write":
         made = retriever_data.make(given.passages, 1, dimension=given.dimension)
-        retriever_data.load(state, "synthetic", made.vectors, tokens=0)
-        del made
-        found = _measured(state, given.where, given.passages)
-    sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+        retriever_data.load(given.state, "synthetic", made.vectors, tokens=given.tokens)
+    else:
+        found = _measured(given.state, afar=given.what == "milvus")
+        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
     return 0
 
 
-def _measured(state: Path, where: str, passages: int) -> Memory:
+def _measured(state: Path, *, afar: bool) -> Memory:
     store = Store(state / FILE)
     row = store.collections()[0]
     plan, _ = load_plan(SHIPPED / "hybrid@1")
     before = resident()
-    stored = StoredVectors(state / FILE, row.number, row.dimension) if where == "milvus" else None
+    stored = StoredVectors(state / FILE, row.number, row.dimension) if afar else None
     collection = load_collection(store, row, stored)
     edition = Edition(collection, "hybrid@1", plan)
+    loaded = resident()
     given = edition.begin_lexical()
     edition.adopt_lexical(lexical_of(given, plan.lexical), given.generation)
     del given
-    taken = resident() - before
-    if len(collection.vectors(collection.slots[:10])) != min(10, passages):
+    after = resident()
+    if len(collection.vectors(collection.slots[:10])) != min(10, collection.size):
         raise AssertionError("the collection that was measured cannot be read")
     store.close()
-    return Memory(where=where, bytes_per_passage=taken / passages)
+    size = collection.size
+    return Memory(
+        bytes_per_passage=(after - before) / size,
+        bm25_bytes_per_passage=(after - loaded) / size,
+    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from benchmarks.report import Report
+from benchmarks.worker_memory import TOKENS_PER_PASSAGE
 
 pytestmark = pytest.mark.integration
 
@@ -76,8 +77,12 @@ def test_the_limits_of_one_worker_are_measured_by_index_and_with_vectors_elsewhe
     value = {figure.name: figure.value for figure in report.figures}
     for kind in ("flat", "hnsw", "ivf"):
         assert value[f"5,000 x 128 {kind}: memory per vector"] >= 4 * 128
-    here, there = (
+    here, there, with_tokens = (
         value[f"worker's memory per passage x 384, vectors in {where}, no index"]
-        for where in ("memory", "milvus")
+        for where in (
+            "memory, 0 token vectors",
+            "milvus, 0 token vectors",
+            f"memory, {TOKENS_PER_PASSAGE} token vectors",
+        )
     )
-    assert there < here
+    assert there < here < with_tokens
