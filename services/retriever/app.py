@@ -34,6 +34,7 @@ from trimtab.telemetry.metrics import (
     RETRIEVER_DEVICE_FALLBACK,
     RETRIEVER_QUERIES,
     RETRIEVER_SEARCH_DURATION,
+    RETRIEVER_TOP_COSINE,
 )
 from trimtab.worker.service import Worker
 from trimtab.worker.settings import DeploymentSettings
@@ -193,12 +194,15 @@ def _serve(worker: Worker, catalogue: Catalogue, manifest: Manifest) -> None:
 
 def _retrieve_handler(worker: Worker, catalogue: Catalogue, component: str) -> Handler:
     parts = {part: RETRIEVER_SEARCH_DURATION.labels(part) for part in _PARTS}
+    likeness = RETRIEVER_TOP_COSINE.labels(component)
 
     async def retrieve(request: RetrieveRequest, context: RequestContext) -> RetrieveReply:
         remaining_s = context.remaining_ms() / 1000
         found = await catalogue.retrieve(component, request, context.tenant, remaining_s)
         for part, took_s in found.took_s.items():
             parts[part].observe(took_s)
+        if found.top_cosine is not None:
+            likeness.observe(found.top_cosine)
         fallback = found.reply.fallback
         RETRIEVER_QUERIES.labels(found.reply.impl, fallback.value if fallback else "").inc()
         for event in found.bad:

@@ -14,6 +14,7 @@ import numpy as np
 
 from services.retriever import inspection
 from services.retriever.caretaker import Caretaker
+from services.retriever.dense.index import Vectors
 from services.retriever.dense.indexing import Indexing
 from services.retriever.dense.trained import Trained
 from services.retriever.edition import Edition
@@ -40,6 +41,7 @@ from trimtab.contracts.inspect import InspectReply, InspectRequest
 from trimtab.contracts.retrieve import RetrieveRequest, ScoreReply, ScoreRequest
 from trimtab.contracts.vectors import VectorsReply, VectorsRequest
 from trimtab.telemetry.logs import Logger
+from trimtab.telemetry.metrics import RETRIEVER_REMOVED, RETRIEVER_UPSERTED
 
 
 def open_store(state: Path, log: Logger) -> Store:
@@ -96,6 +98,7 @@ class Catalogue:
             stored = self.mirrors.vectors_of(row)
             loaded = await self._lanes.build(loading.load_collection, self._store, row, stored)
             self._collections[row.name] = loaded
+            _count(row.name, 0, 0)  # so that Prometheus sees from what the first change rises
             await self.mirrors.begin(row, self.stream)
         self._words.start()
 
@@ -187,9 +190,9 @@ class Catalogue:
         if wants_model(request):
             choice = await self._lanes.model(self.query_models.choose, request)
         asked = choice.request(request)
-        far = await self._afar(edition, asked, tenant, remaining_s)
+        far = await self._afar(edition, asked, choice.read, tenant, remaining_s)
         found = await self._lanes.search(
-            retrieve, edition, asked, tenant, self._stem, self._reply_bytes, far
+            retrieve, edition, asked, tenant, self._stem, self._reply_bytes, far, choice.read
         )
         return choice.told(found if far is None else found.after(far.took_s))
 
@@ -253,18 +256,24 @@ class Catalogue:
             part = changes[start : start + chunk]
             await self._lanes.search(collection.apply, part, taken.sequence)
         self._collections = {**self._collections, row.name: collection}
+        _count(row.name, len(changes), len(removed))
         self.caretaker.changed(collection, len(removed) + len(changes))
         self._words.changed()
         await self.mirrors.begin(row, self.stream)
         self.mirrors.changed(row.name)
 
     async def _afar(
-        self, edition: Edition, request: RetrieveRequest, tenant: str, remaining_s: float
+        self,
+        edition: Edition,
+        request: RetrieveRequest,
+        read: Vectors | None,
+        tenant: str,
+        remaining_s: float,
     ) -> FarAnswer | None:
         if not edition.collection.afar:
             return None
         asked_vector(edition, request)  # what is wrong with it is said before anybody is asked
-        depth, nprobe = effort(edition, request)
+        depth, nprobe = effort(edition, request, read)
         return await self.mirrors.nearest(
             edition.collection.row.name, request, tenant, depth, nprobe, remaining_s
         )
@@ -290,3 +299,8 @@ class Catalogue:
             for edition in self._editions.pop(component).values():
                 self.caretaker.release(edition)
                 await self._lanes.search(edition.collection.detach, edition)
+
+
+def _count(collection: str, upserted: int, removed: int) -> None:
+    RETRIEVER_UPSERTED.labels(collection).inc(upserted)
+    RETRIEVER_REMOVED.labels(collection).inc(removed)

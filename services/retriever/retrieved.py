@@ -17,6 +17,8 @@ class Retrieved:
     """Seconds by part: dense, lexical, passages, signals."""
     bad: tuple[str, ...]
     """Bad events to count."""
+    top_cosine: float | None = None
+    """Mean cosine between the first five candidates, 0..1; None with fewer than two."""
 
     def after(self, waited_s: float) -> "Retrieved":
         """Return it with the time that a vector database took counted as the dense half's."""

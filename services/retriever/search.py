@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from services.retriever import query
 from services.retriever.candidates import Asked, Clock, candidates
+from services.retriever.dense.index import Vectors
 from services.retriever.edition import Edition
 from services.retriever.passages.visibility import VisibleSet
 from services.retriever.retrieved import Retrieved
@@ -39,6 +40,9 @@ _SAME_COSINE = 0.98
 _SAME_SHARE = 0.03
 """Runbook 5, T0: fewer than 3 % of the candidates are near-duplicates, at cosine > 0.98, of a better one."""
 
+_TOP = 5
+"""Candidates that runbook 5 watches the diversity of."""
+
 
 class ForeignPassage(Exception):
     """A passage of another tenant came as far as the reply: a fault of ours, and nothing is sent."""
@@ -51,10 +55,12 @@ def retrieve(
     stem: Stem,
     reply_bytes: int,
     far: FarAnswer | None = None,
+    read: Vectors | None = None,
 ) -> Retrieved:
     """Answer one request for ``tenant``; the passages of a reply stay below ``reply_bytes``.
 
-    ``far``: what the vector database found, for a collection that lives there.
+    ``far``: what the vector database found, for a collection that lives there. ``read``: (n, dimension)
+    unit rows of context that the request's vector was made of; the passages that they are stay away.
 
     Raises:
         NamespaceMismatch: the vector, or the sparse one, is of another space than the collection's.
@@ -74,8 +80,9 @@ def retrieve(
         request,
         vector,
         query.sparse_row(request.collection, request.sparse, collection.row.sparse),
-        effort(edition, request),
+        effort(edition, request, read),
         visible,
+        read,
     )
 
     clock = Clock()
@@ -114,7 +121,8 @@ def retrieve(
         sparse=asked.sparse_use(edition),
     )
     noticed = _noticed(best_cosine < edition.plan.low_cosine, trimmed, found)
-    return Retrieved(reply, clock.took_s, noticed if hits else (EMPTY_RESULT,))
+    top_cosine = None if found is None else _likeness(found.gram.array()[:_TOP, :_TOP])
+    return Retrieved(reply, clock.took_s, noticed if hits else (EMPTY_RESULT,), top_cosine)
 
 
 def asked_vector(edition: Edition, request: RetrieveRequest) -> NDArray[np.float32]:
@@ -132,10 +140,13 @@ def asked_vector(edition: Edition, request: RetrieveRequest) -> NDArray[np.float
     return query.unit_vector("query vector", request.vector, row.dimension)
 
 
-def effort(edition: Edition, request: RetrieveRequest) -> tuple[int, int]:
-    """Return how many of the nearest are looked for, and in how many lists."""
+def effort(
+    edition: Edition, request: RetrieveRequest, read: Vectors | None = None
+) -> tuple[int, int]:
+    """Return how many of the nearest are looked for, those ``read`` besides, and in how many lists."""
     plan = edition.plan
-    return max(request.limit, plan.fusion.depth), request.nprobe or plan.dense.nprobe
+    depth = max(request.limit, plan.fusion.depth) + (0 if read is None else len(read))
+    return depth, request.nprobe or plan.dense.nprobe
 
 
 def _use(edition: Edition, request: RetrieveRequest, visible: VisibleSet, visited: int) -> IndexUse:
@@ -176,3 +187,12 @@ def _noticed(low_cosine: bool, trimmed: bool, found: Signals | None) -> tuple[st
 def _repeated(gram: NDArray[np.float16]) -> float:
     """Return the share of candidates that lie next to a better one; ``gram`` is best first."""
     return float(np.tril(gram > _SAME_COSINE, -1).any(axis=1).mean())
+
+
+def _likeness(gram: NDArray[np.float16]) -> float | None:
+    """Return the mean cosine between different candidates, at least 0; None for fewer than two."""
+    count = len(gram)
+    if count < 2:
+        return None
+    cosines = gram.astype(np.float32)
+    return max(0.0, float(cosines.sum() - np.trace(cosines)) / (count * (count - 1)))

@@ -96,6 +96,12 @@ BATCH_SIZE = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
     registry=REGISTRY,
 )
+RESIDENT_MEMORY = Gauge(
+    "trimtab_resident_memory_bytes",
+    "Resident memory of a worker's process, as of its last sample.",
+    ("service",),
+    registry=REGISTRY,
+)
 BAD_EVENTS = Counter(
     "trimtab_bad_events_total",
     "Quality as counts of bad events: empty_result, token_overflow, low_cosine, ...",
@@ -138,6 +144,18 @@ RETRIEVER_PASSAGES = Gauge(
 RETRIEVER_SEQUENCE = Gauge(
     "retriever_applied_sequence", "Stream sequence applied.", (), registry=REGISTRY
 )
+RETRIEVER_UPSERTED = Counter(
+    "retriever_passages_upserted_total",
+    "Passages added or replaced since the worker started; one that reads the stream anew counts them again.",
+    ("collection",),
+    registry=REGISTRY,
+)
+RETRIEVER_REMOVED = Counter(
+    "retriever_passages_removed_total",
+    "Passages removed since the worker started.",
+    ("collection",),
+    registry=REGISTRY,
+)
 RETRIEVER_INDEX_GROWTH = Gauge(
     "retriever_index_growth_ratio",
     "How much a collection grew since its index was trained, as a share; 0 while FLAT answers.",
@@ -167,6 +185,13 @@ RETRIEVER_SEARCH_DURATION = Histogram(
     "Time in one part of a search: model, dense, lexical, passages, signals.",
     ("part",),
     buckets=_LATENCY_S,
+    registry=REGISTRY,
+)
+RETRIEVER_TOP_COSINE = Histogram(
+    "retriever_top_five_cosine",
+    "Mean cosine between the first five candidates of a search, two by two: near 1 they all say the same.",
+    ("component",),
+    buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0),
     registry=REGISTRY,
 )
 RETRIEVER_QUERIES = Counter(

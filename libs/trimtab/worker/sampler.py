@@ -11,7 +11,7 @@ from datasketches import kll_doubles_sketch
 
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.samples import EndpointSample, Readiness, Sample
-from trimtab.telemetry.metrics import BAD_EVENTS, REQUEST_DURATION, REQUESTS
+from trimtab.telemetry.metrics import BAD_EVENTS, REQUEST_DURATION, REQUESTS, RESIDENT_MEMORY
 
 _SKETCH_K = 200
 """KLL accuracy: rank error about 1.33 %."""
@@ -118,7 +118,8 @@ class Sampler:
         return cell
 
     def _sample(self, in_flight: int, interval_s: float) -> Sample:
-        who = self.identity
+        who, rss_bytes = self.identity, resident_bytes()
+        RESIDENT_MEMORY.labels(who.service).set(rss_bytes)
         return Sample(
             service=who.service,
             instance=who.instance,
@@ -132,7 +133,7 @@ class Sampler:
             started_at=who.started_at,
             at=time.time(),
             interval_s=max(interval_s, 1e-6),
-            rss_bytes=resident_bytes(),
+            rss_bytes=rss_bytes,
             in_flight=in_flight,
             endpoints=[
                 EndpointSample(

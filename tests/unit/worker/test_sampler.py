@@ -6,6 +6,7 @@ import pytest
 from datasketches import kll_doubles_sketch
 
 from trimtab.contracts.headers import RequestContext
+from trimtab.telemetry.metrics import REGISTRY
 from trimtab.worker.sampler import Identity, Sampler
 
 CANARY = RequestContext("r1", "public", 2**60, release="next", role="canary")
@@ -58,3 +59,11 @@ def test_latency_sketches_of_two_workers_merge_to_the_joint_quantile() -> None:
     assert merged.n == 200
     assert merged.get_quantile(0.25) == pytest.approx(1.05, abs=0.1)
     assert merged.get_quantile(0.75) == pytest.approx(100.05, abs=0.1)
+
+
+def test_a_sample_puts_the_memory_of_its_process_into_the_metrics() -> None:
+    sample = sampler().take(0)
+
+    name, labels = "trimtab_resident_memory_bytes", {"service": "encoder"}
+    assert sample.rss_bytes > 0
+    assert REGISTRY.get_sample_value(name, labels) == sample.rss_bytes
