@@ -1,9 +1,9 @@
 """Contextual query models beside their trivial baselines: ``python -m benchmarks.query_models``.
 
 Trains ``amn_v0`` and ``gru_v0`` on the training articles of ``opsdocs`` (kept below ``var/bench``), then
-searches the next passage of every window of the test articles, whose text training never saw, with the
-query's own vector, the window's mean and each model. Every difference to both baselines is printed with
-its interval, whatever its sign.
+searches the next passage of every window of the test articles with the query's own vector, the window's mean
+and each model. Windows with a text that stands in another part's articles, too, are left out. Every difference
+to both baselines is printed with its interval, whatever its sign.
 """
 
 import hashlib
@@ -228,7 +228,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         machine=machine,
         figures=figures(compared),
         notes=[
-            f"{size} that training never saw; the spread is a 95 % interval, articles resampled whole.",
+            f"{size}, of which training saw neither an article nor, word for word, a text; the spread is a 95 % "
+            "interval, articles resampled whole.",
             "The window's own five passages are left out of every result.",
         ],
     )

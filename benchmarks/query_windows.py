@@ -5,7 +5,7 @@ the window are left out, and a copy of the right answer counts neither for nor a
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchmarks.rerank_data import DATA, DataMissing
 from benchmarks.rerank_texts import Encoder
 from services.retriever.querymodel.model import WINDOW, Vectors
-from services.retriever.querymodel.windows import Part, Place, Windows, windows_of
+from services.retriever.querymodel.windows import Part, Place, Windows, part_of, windows_of
 
 NAMESPACE = "single_vector.minilm.384.v1"
 
@@ -30,17 +30,24 @@ class Passages:
     places: list[Place]
     """Of each passage."""
     texts: NDArray[np.int64]
-    """Number of each passage's text; copies share one."""
+    """Number of each passage's title and text; copies share one."""
+    bodies: NDArray[np.int64]
+    """Number of each passage's text alone, likewise."""
     vectors: Vectors
     """(n, dimension), unit rows."""
     encoder: str
     """Component and hash."""
 
     def windows(self, part: Part) -> Windows:
-        """Return the windows of one part whose next passage is no copy of one that was read."""
+        """Return the windows of one part whose next passage is no copy of one that was read.
+
+        None with a text that stands in an article of another part as well: training may have seen it.
+        """
         found = windows_of(self.places).part(part)
         fresh = ~(self.texts[found.read] == self.texts[found.target][:, np.newaxis]).any(axis=1)
-        kept = np.flatnonzero(fresh)
+        others = np.array([part_of(place.article) != part for place in self.places])
+        unseen = ~np.isin(self.bodies[found.rows], self.bodies[others]).any(axis=1)
+        kept = np.flatnonzero(fresh & unseen)
         return Windows(found.rows[kept], [found.articles[n] for n in kept])
 
 
@@ -67,9 +74,9 @@ def read(data: Path = DATA) -> Passages:
     texts = [f"{row['title']}\n{row['text']}" if row["title"] else row["text"] for row in rows]
     encoder = Encoder()
     places = [Place(f"{row['source']}/{row['article']}", row["seq"]) for row in rows]
-    _, numbers = np.unique(np.array(texts), return_inverse=True)
     vectors = encoder.encode("opsdocs-whole", texts).vectors
-    return Passages(places, numbers.astype(np.int64), vectors, encoder.component)
+    bodies = _numbers([row["text"] for row in rows])
+    return Passages(places, _numbers(texts), bodies, vectors, encoder.component)
 
 
 def search(passages: Passages, windows: Windows, predict: Predict) -> Found:
@@ -84,3 +91,8 @@ def search(passages: Passages, windows: Windows, predict: Predict) -> Found:
         ranks.append(1 + int(np.count_nonzero(before)))
         cosines.append(float(scores[target]))
     return Found(np.array(ranks, dtype=np.int64), np.array(cosines))
+
+
+def _numbers(texts: Sequence[str]) -> NDArray[np.int64]:
+    _, numbers = np.unique(np.array(texts), return_inverse=True)
+    return numbers.astype(np.int64)

@@ -21,7 +21,7 @@ def passages(texts: list[int] | None = None) -> Passages:
     angles = np.linspace(0.0, 2.0, 14)
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     numbers = np.array(range(14) if texts is None else texts, dtype=np.int64)
-    return Passages(places, numbers, vectors, "encoder@1")
+    return Passages(places, numbers, numbers, vectors, "encoder@1")
 
 
 def last(window: Vectors) -> Vectors:
@@ -56,6 +56,19 @@ def test_a_next_passage_that_was_read_already_is_no_question() -> None:
 
     assert len(windows_of(passages().places).part("test").rows) == 4
     assert [row[5] for row in kept.rows.tolist()] == [6, 12, 13]
+
+
+def test_a_window_with_a_text_that_training_may_have_seen_is_no_question() -> None:
+    made = passages()
+    (known,) = articles("train", 1)
+    places = [*made.places, Place(known, 0)]
+    texts = np.arange(15, dtype=np.int64)
+    bodies = np.array([*range(14), 13], dtype=np.int64)  # the last passage, under another title
+    vectors = np.concatenate([made.vectors, made.vectors[:1]])
+
+    kept = Passages(places, texts, bodies, vectors, "encoder@1").windows("test")
+
+    assert [row[5] for row in kept.rows.tolist()] == [5, 6, 12]
 
 
 def test_the_table_gives_every_difference_to_both_baselines() -> None:
