@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.retriever.dense.index import Nearest, Slots
+from services.retriever.dense.index import Nearest, Slots, Vectors
 from services.retriever.edition import Edition
 from services.retriever.fusion import LegScores, best_first, fuse
 from services.retriever.passages.visibility import VisibleSet
@@ -17,6 +17,10 @@ from services.retriever.words.terms import Stem, terms
 from trimtab.contracts.retrieve import RetrieveRequest, SparseUse
 from trimtab.contracts.sparse import SparseRow
 
+_SAME_COSINE = 0.9999
+"""From here on two vectors are those of one text, but for rounding."""
+_DEEPEST = 4096
+"""Longest list that is looked for so that copies of what was read do not leave too few others."""
 _NO_SLOTS = np.empty(0, dtype=np.int64)
 _NO_SCORES = np.empty(0, dtype=np.float32)
 
@@ -35,6 +39,8 @@ class Asked:
     """How many of the best of each list are looked for, and in how many lists of the dense index."""
     visible: VisibleSet
     """What may be found."""
+    read: Vectors | None = None
+    """(n, dimension) unit rows of what the caller read: a passage that is one of them is no candidate."""
 
     def sparse_use(self, edition: Edition) -> SparseUse | None:
         """Return what becomes of learned sparse vectors; None when the plan does not look for them."""
@@ -63,16 +69,13 @@ class Pool:
     """Of each list, whether it found the candidate or not."""
     visited: int
     """Lists of the dense index that were looked in."""
+    read: int = 0
+    """How many more were found and left out, because the caller read them."""
 
     def pick(self, positions: NDArray[np.int64] | slice) -> "Pool":
         """Return some of the candidates."""
-        scores = self.scores
-        kept = LegScores(
-            scores.cosine[positions],
-            scores.bm25[positions],
-            None if scores.sparse is None else scores.sparse[positions],
-        )
-        return Pool(self.slots[positions], self.fused[positions], kept, self.visited)
+        scores = self.scores.pick(positions)
+        return Pool(self.slots[positions], self.fused[positions], scores, self.visited, self.read)
 
 
 class Clock:
@@ -84,19 +87,30 @@ class Clock:
         self._last = time.perf_counter()
 
     def lap(self, part: str) -> None:
-        """End a part."""
+        """End a part, or one more turn of it."""
         now = time.perf_counter()
-        self.took_s[part] = now - self._last
+        self.took_s[part] = self.took_s.get(part, 0.0) + now - self._last
         self._last = now
 
 
 def candidates(
     edition: Edition, asked: Asked, stem: Stem, clock: Clock, far: FarAnswer | None
 ) -> Pool:
-    """Return the candidates of a request, at most its limit.
+    """Return the candidates of a request, at most its limit, none that the caller read.
 
-    ``far``: what the vector database found, for a collection that lives there.
+    Where copies of what was read fill the lists, longer ones are looked for, up to ``_DEEPEST``.
+    ``far``: what the vector database found, for a collection that lives there; it is asked once.
     """
+    pool = _found(edition, asked, stem, clock, far)
+    deepest = 1 if far is not None else min(edition.collection.size, _DEEPEST)
+    while pool.read and len(pool.slots) < asked.request.limit and asked.effort[0] < deepest:
+        depth, nprobe = asked.effort
+        asked = replace(asked, effort=(2 * depth, nprobe))
+        pool = _found(edition, asked, stem, clock, far)
+    return pool
+
+
+def _found(edition: Edition, asked: Asked, stem: Stem, clock: Clock, far: FarAnswer | None) -> Pool:
     legs = asked.legs(edition)
     near = _near(edition, asked, legs, far)
     clock.lap("dense")
@@ -111,10 +125,20 @@ def candidates(
         bm25,
         None if query is None else edition.collection.sparse.scores(query, slots),
     )
+    unread = _unread(edition, slots, asked.read)
+    scores = scores.pick(unread)
     fused = fuse(scores, edition.plan.fusion, legs)
-    pool = Pool(slots, fused, scores, near.visited)
+    pool = Pool(slots[unread], fused, scores, near.visited, len(slots) - len(unread))
     clock.lap("lexical")
     return pool.pick(best_first(pool.fused, asked.request.limit))
+
+
+def _unread(edition: Edition, slots: Slots, read: Vectors | None) -> NDArray[np.int64]:
+    """Return the positions of slots whose vector is none of the rows that the caller read."""
+    if read is None:
+        return np.arange(len(slots))
+    same = edition.collection.vectors(slots) @ read.T >= _SAME_COSINE
+    return np.flatnonzero(~same.any(axis=1))
 
 
 def _near(edition: Edition, asked: Asked, legs: Collection[Leg], far: FarAnswer | None) -> Nearest:

@@ -26,6 +26,11 @@ class LegScores:
     sparse: Scores | None = None
     """(n,) inner product of learned sparse vectors, >= 0; None where they were not searched."""
 
+    def pick(self, positions: NDArray[np.int64] | slice) -> "LegScores":
+        """Return the scores of some of the candidates."""
+        sparse = None if self.sparse is None else self.sparse[positions]
+        return LegScores(self.cosine[positions], self.bm25[positions], sparse)
+
 
 def blend(cosine: Scores, bm25: Scores, lexical_weight: float) -> Scores:
     """Return ``cosine + lexical_weight * bm25 / max(bm25)``; the cosine alone when no term occurs."""

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from services.retriever import query
-from services.retriever.querymodel.model import Mean, QueryModel, Vectors
+from services.retriever.querymodel.model import WINDOW, Mean, QueryModel, Vectors
 from services.retriever.retrieved import Retrieved
 from trimtab.contracts.retrieve import LAST_VEC, Fallback, RetrieveRequest
 from trimtab.contracts.tensor import Matrix
@@ -32,6 +32,8 @@ class Choice:
     """(dimension,) of unit length; None: the query's own."""
     fallback: Fallback | None = None
     """Why that is not what was asked for."""
+    read: Vectors | None = None
+    """(n, dimension) context that the model read, without the query's own vector; None: nothing was read."""
     took_s: float = 0.0
     """Seconds that the model took."""
 
@@ -102,4 +104,4 @@ def _asked(model: QueryModel, window: Vectors) -> Choice:
     length = float(np.linalg.norm(vector.astype(np.float64)))
     if not abs(length - 1.0) < _NORM_TOLERANCE:  # also refuses what is not finite
         return Choice(LAST_VEC, fallback=Fallback.BAD_OUTPUT, took_s=took_s)
-    return Choice(model.reference, vector, took_s=took_s)
+    return Choice(model.reference, vector, read=window[-WINDOW:-1], took_s=took_s)

@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 from services.retriever.passages import visibility as visibility_module
 from services.retriever.passages.store import Store
 from services.retriever.passages.visibility import Visibility
+from services.retriever.querymodel.choice import QueryModels
+from services.retriever.querymodel.model import MEAN
 from services.retriever.search import retrieve
 from services.retriever.words.terms import english_stemmer
 from tests.unit.retriever.corpora import (
     COMPONENT,
     NAMESPACE,
+    PLAN,
     build,
     clustered,
     passage,
@@ -23,6 +26,9 @@ from tests.unit.retriever.corpora import (
     train,
     unit,
 )
+from tests.unit.retriever.test_catalogue import FIRST, VECTORS, opened, put
+from trimtab.contracts.retrieve import LAST_VEC
+from trimtab.contracts.tensor import Matrix
 
 STEM = english_stemmer()
 BYTES = 700_000
@@ -65,6 +71,77 @@ def test_what_is_excluded_never_comes_out_and_the_rest_fills_the_pool(
     ids = [hit.id for hit in found.hits]
     assert not set(ids) & set(excluded)
     assert len(ids) == len(set(ids)) == min(limit, count - len(nearest))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    count=st.integers(1, 120),
+    rows=st.integers(1, 4),
+    limit=st.integers(1, 60),
+    with_ivf=st.booleans(),
+    words=st.sampled_from(["", "passage", "number7 number3"]),
+)
+def test_what_was_read_never_comes_out_and_the_rest_fills_the_pool(
+    seed: int, count: int, rows: int, limit: int, with_ivf: bool, words: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = clustered(rng, count, 5)
+    read = vectors[:rows]
+    edition, _ = build(vectors)
+    if with_ivf:
+        train(edition, nlist=max(1, count // 4))
+    asked = request(unit(rng, 1)[0], text=words, limit=limit, nprobe=1)
+
+    ids = [hit.id for hit in retrieve(edition, asked, "public", STEM, BYTES, None, read).reply.hits]
+
+    assert not set(ids) & {f"p{slot}" for slot in range(len(read))}
+    assert len(ids) == len(set(ids)) == min(limit, count - len(read))
+
+
+@pytest.mark.parametrize("with_ivf", [False, True])
+def test_copies_of_what_was_read_do_not_leave_too_few_others(with_ivf: bool) -> None:
+    rng = np.random.default_rng(11)
+    copied = unit(rng, 1)
+    vectors = np.concatenate([np.repeat(copied, 400, axis=0), unit(rng, 100)])
+    edition, _ = build(vectors)
+    if with_ivf:
+        train(edition, nlist=8)
+    asked = request(copied[0], text="passage", limit=50, nprobe=1)
+
+    found = retrieve(edition, asked, "public", STEM, BYTES, None, copied).reply
+
+    assert len(found.hits) == 50
+    assert all(int(hit.id[1:]) >= 400 for hit in found.hits)
+
+
+def test_a_model_leaves_out_its_context_and_not_the_passage_that_the_query_itself_is() -> None:
+    vectors = clustered(np.random.default_rng(12), 40, 1)
+    edition, _ = build(vectors)
+    window = Matrix.of(vectors[:6])  # five texts of context, of which four are read, and the query
+    asked = msgspec.structs.replace(request(vectors[5], limit=40), window=window, impl=MEAN)
+
+    choice = QueryModels().choose(asked)
+    found = retrieve(edition, choice.request(asked), "public", STEM, BYTES, None, choice.read)
+    own = QueryModels().choose(msgspec.structs.replace(asked, impl=LAST_VEC))
+
+    assert choice.read is not None
+    np.testing.assert_array_equal(choice.read, vectors[1:5])
+    ids = {hit.id for hit in found.reply.hits}
+    assert ids == {f"p{slot}" for slot in (0, *range(5, 40))}
+    assert own.read is None
+
+
+async def test_the_worker_leaves_out_what_its_model_read(tmp_path: Path) -> None:
+    put(tmp_path, 0, 60)
+    asked = msgspec.structs.replace(
+        request(VECTORS[4], limit=55), window=Matrix.of(VECTORS[:5]), impl=MEAN
+    )
+    async with opened(tmp_path, PLAN) as catalogue:
+        found = await catalogue.retrieve(FIRST, asked, "public")
+
+    assert {hit.id for hit in found.reply.hits}.isdisjoint({"p0", "p1", "p2", "p3"})
+    assert len(found.reply.hits) == 55
 
 
 def test_an_id_excludes_only_what_the_asking_tenant_may_see() -> None:
