@@ -157,7 +157,14 @@ class Gateway:
             samples = await worker.caller.gather(
                 subjects.HEALTH, HealthRequest(), Sample, window_s=self._settings.health_window_s
             )
-            return aggregate(samples, worker.controls.current, worker.identity.version)
+            feed = worker.controls
+            return aggregate(
+                samples,
+                feed.current,
+                worker.identity.version,
+                now=time.time(),
+                leased=feed.leased,
+            )
 
         facade = Facade(pipeline, documents, routes, exchange, self._screen, self._settings, check)
         app = application(facade, worker.identity.version)

@@ -17,7 +17,7 @@ from services.retriever.settings import RetrieverSettings
 from services.retriever.statefolder import StateFolder, claim
 from services.retriever.vectordb.backends import backend_of
 from services.retriever.vectordb.mirrors import Backend
-from trimtab.artifacts.manifest import ArtifactCorrupt, Manifest
+from trimtab.artifacts.manifest import ArtifactCorrupt
 from trimtab.artifacts.shipped import shipped
 from trimtab.artifacts.store import provide
 from trimtab.bus.server import Endpoint, Handler
@@ -28,7 +28,7 @@ from trimtab.contracts.errors import NotReady
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.inspect import InspectReply, InspectRequest
 from trimtab.contracts.retrieve import RetrieveReply, RetrieveRequest, ScoreReply, ScoreRequest
-from trimtab.contracts.samples import Readiness
+from trimtab.contracts.samples import NPROBE, Readiness
 from trimtab.contracts.vectors import VectorsReply, VectorsRequest
 from trimtab.telemetry.metrics import (
     RETRIEVER_DEVICE_FALLBACK,
@@ -106,7 +106,7 @@ class Retriever:
         await catalogue.mirrors.settle()
         catalogue.caretaker.start()
         self._follower.tell()
-        _serve(worker, catalogue, component.manifest)
+        _serve(worker, catalogue, component)
 
     async def load_component(self, worker: Worker, reference: str) -> None:
         """Index every collection as another component says, then answer for it beside the others.
@@ -122,7 +122,7 @@ class Retriever:
         except WrongIndex as error:
             problem = f"an index built of collection {error} does not find its own vectors"
             raise ArtifactCorrupt(reference, FILE, problem) from error
-        _serve(worker, self._catalogue, component.manifest)
+        _serve(worker, self._catalogue, component)
 
     async def unload(self, worker: Worker) -> None:
         """Stop following, save the indexes, let go of the folder."""
@@ -161,8 +161,8 @@ class Retriever:
         return await asyncio.to_thread(load_component, folder)
 
 
-def _serve(worker: Worker, catalogue: Catalogue, manifest: Manifest) -> None:
-    component = manifest.reference
+def _serve(worker: Worker, catalogue: Catalogue, loaded: Component) -> None:
+    component = loaded.manifest.reference
     retrieve = _retrieve_handler(worker, catalogue, component)
     score = _score_handler(catalogue, component)
     inspect = _inspect_handler(catalogue, component)
@@ -189,7 +189,8 @@ def _serve(worker: Worker, catalogue: Catalogue, manifest: Manifest) -> None:
         ),
     ):
         worker.serve(endpoint)
-    worker.loaded(component, manifest.hash)
+    worker.identity.facts[f"{NPROBE}{component}"] = loaded.plan.dense.nprobe
+    worker.loaded(component, loaded.manifest.hash)
 
 
 def _retrieve_handler(worker: Worker, catalogue: Catalogue, component: str) -> Handler:

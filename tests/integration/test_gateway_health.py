@@ -43,6 +43,7 @@ async def test_health_counts_the_passages_that_can_be_found(
 
     [retriever] = health["services"]["retriever"]
     assert health["index_size"] == retriever["facts"]["passages"] >= len(deployment.passages)
+    assert health["collections"]["stdlib"] >= len(deployment.passages)
 
 
 async def test_a_ready_gateway_says_so(http: httpx.AsyncClient) -> None:

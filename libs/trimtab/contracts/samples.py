@@ -11,6 +11,9 @@ from trimtab.contracts.message import Message
 QUEUE_LAG = "mapper_queue_lag_s"
 """Fact of a gateway: age of the oldest mapping job that nobody has finished, seconds."""
 
+NPROBE = "nprobe."
+"""Begins a fact of a retriever: nprobe of the component named after it, where nobody sets another."""
+
 
 class Readiness(StrEnum):
     """Whether a worker should get requests."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from services.gateway.http.bodies import Body
+from services.gateway.http.inforce import InForce, components_of, in_force
 from trimtab.contracts.samples import Readiness, Sample
 from trimtab.control.effective import Controls
 
@@ -16,7 +17,7 @@ _VITAL = frozenset({"encoder", "retriever", "gateway"})
 _SERVING = frozenset({Readiness.READY, Readiness.DEGRADED})
 
 PASSAGES = "passages"
-"""Fact of a retriever: passages searchable over all its collections."""
+"""Fact of a retriever: passages searchable over all its collections; with a dot and a name, of one."""
 
 
 class ServiceHealth(Body, frozen=True, kw_only=True):
@@ -26,6 +27,10 @@ class ServiceHealth(Body, frozen=True, kw_only=True):
     readiness: str
     reason: str
     version: str
+    revision: int
+    """Control revision that it obeys."""
+    stale: bool
+    """Whether that may be old: it hears no controller."""
     components: dict[str, str]
     facts: dict[str, float | int | str]
 
@@ -37,18 +42,26 @@ class Health(Body, frozen=True, kw_only=True):
     """healthy: every service has a ready worker; degraded: the pipeline answers without one; down: it cannot."""
     version: str
     release: str
+    """Stable release of the control state."""
     revision: int
+    """Newest control revision that this gateway knows, and obeys."""
     components: dict[str, str]
-    """Component of each stage in the release that serves."""
+    """Component of each stage that the stable release names; what is asked is in ``in_force``."""
+    in_force: InForce | None
+    """What requests meet now; None before the first control state."""
     index_size: int
     """Passages searchable, summed over the collections of the fullest retriever."""
+    collections: dict[str, int]
+    """Passages searchable (ntotal) of each collection, in the retriever that holds most of it."""
     services: dict[str, list[ServiceHealth]]
     missing: list[str]
     """Services without a ready worker."""
 
 
-def aggregate(samples: Sequence[Sample], controls: Controls | None, version: str) -> Health:
-    """Return the health of the whole from each worker's sample."""
+def aggregate(
+    samples: Sequence[Sample], controls: Controls | None, version: str, *, now: float, leased: bool
+) -> Health:
+    """Return the health of the whole from each worker's sample; the rest as of :func:`in_force`."""
     services: dict[str, list[ServiceHealth]] = defaultdict(list)
     serving: dict[str, bool] = dict.fromkeys(SERVICES, False)
     limping = False
@@ -63,8 +76,10 @@ def aggregate(samples: Sequence[Sample], controls: Controls | None, version: str
         version=version,
         release=controls.release.name if controls else "",
         revision=controls.revision if controls else 0,
-        components=_components(controls),
+        components=components_of(controls.release) if controls else {},
+        in_force=in_force(controls, samples, now=now, leased=leased) if controls else None,
         index_size=max((_passages(sample) for sample in samples), default=0),
+        collections=_collections(samples),
         services=dict(services),
         missing=missing,
     )
@@ -74,17 +89,15 @@ def _passages(sample: Sample) -> int:
     return int(sample.facts.get(PASSAGES, 0)) if sample.service == "retriever" else 0
 
 
-def _components(controls: Controls | None) -> dict[str, str]:
-    if controls is None:
-        return {}
-    release = controls.release
-    stages = {
-        "encode": release.encode,
-        "retrieve": release.retrieve,
-        "rerank": release.rerank,
-        "map": release.map,
-    }
-    return {stage: component for stage, component in stages.items() if component is not None}
+def _collections(samples: Sequence[Sample]) -> dict[str, int]:
+    """Return the most passages that a retriever has of each collection."""
+    most: dict[str, int] = {}
+    for sample in samples:
+        for fact, value in sample.facts.items():
+            collection = fact.removeprefix(f"{PASSAGES}.")
+            if sample.service == "retriever" and collection != fact:
+                most[collection] = max(most.get(collection, 0), int(value))
+    return dict(sorted(most.items()))
 
 
 def _worker(sample: Sample) -> ServiceHealth:
@@ -93,6 +106,8 @@ def _worker(sample: Sample) -> ServiceHealth:
         readiness=sample.readiness.value,
         reason=sample.reason,
         version=sample.version,
+        revision=sample.revision,
+        stale=sample.stale,
         components=sample.components,
         facts=sample.facts,
     )
