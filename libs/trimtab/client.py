@@ -28,7 +28,7 @@ from trimtab.contracts.documents import (
     StoredDocument,
 )
 from trimtab.contracts.errors import NotReady
-from trimtab.contracts.evaluation import Evaluation
+from trimtab.contracts.evaluation import Evaluation, EvaluationReply
 from trimtab.contracts.explain import Explanation
 from trimtab.contracts.feedback import FeedbackReply, FeedbackRequest
 from trimtab.contracts.gates import ProbedMap, ProbedSearch, ProbeMap, ProbeSearch
@@ -338,10 +338,18 @@ class Client:
         context = self._context(PUBLIC_TENANT, timeout_s)
         return (await self._caller.call(subjects.PROBE_MAP, probe, ProbedMap, context)).message
 
-    async def tell(self, evaluation: Evaluation) -> None:
-        """Tell every controller how good the running search was."""
-        await self._connection.publish(subjects.EVALUATION, encode(evaluation))
-        await self._connection.flush()
+    async def tell(
+        self, evaluation: Evaluation, *, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> EvaluationReply:
+        """Tell the controllers how good the running search was; returns once that is stored.
+
+        Raises:
+            NoWorkers: no controller runs.
+            RemoteError: it was refused, or could not be stored.
+        """
+        context = self._context(PUBLIC_TENANT, timeout_s)
+        answer = await self._caller.call(subjects.EVALUATE, evaluation, EvaluationReply, context)
+        return answer.message
 
     async def health(self, *, window_s: float = _HEALTH_WINDOW_S) -> list[Sample]:
         """Ask every worker itself, without the controller; returns those that answered in time."""

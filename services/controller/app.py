@@ -9,7 +9,9 @@ from nats.aio.msg import Msg
 
 from services.controller.consequences import consequences
 from services.controller.convergence import Acknowledgements
+from services.controller.evaluationdesk import EvaluationDesk
 from services.controller.evaluations import Evaluations
+from services.controller.evaluationstore import EvaluationStore
 from services.controller.fleet import Fleet
 from services.controller.interlocks import Interlocks
 from services.controller.leadership import Leadership
@@ -38,7 +40,7 @@ from trimtab.control.execute import execute
 from trimtab.control.gates import Limit
 from trimtab.control.lease import Lease
 from trimtab.control.store import ControlStore
-from trimtab.telemetry.metrics import CONTROLLER_SAMPLES, CONTROLLER_WORKERS, EVALUATION
+from trimtab.telemetry.metrics import CONTROLLER_SAMPLES, CONTROLLER_WORKERS
 from trimtab.worker.service import Worker
 from trimtab.worker.settings import DeploymentSettings
 
@@ -68,6 +70,9 @@ class Controller:
         actor = f"controller/{worker.identity.instance}"
         await worker.controls.apply(await self._store.initialise(first, actor))
         await ensure_jobs(worker.connection.jetstream())
+        kept = await EvaluationStore.open(worker.connection, worker.log)
+        self._desk = EvaluationDesk(kept, self._evaluations, worker.connection, worker.log)
+        await self._desk.recall()
         lease = await Lease.open(worker.connection, worker.identity.instance)
         self._leadership = Leadership(self._store, worker.controls, lease, worker.log)
         self._recorder = await self._open_recorder(worker)
@@ -99,6 +104,9 @@ class Controller:
             Endpoint("status", subjects.STATUS, StatusRequest, self._status, steered=False)
         )
         worker.serve(Endpoint("command", subjects.COMMAND, Order, self._command, steered=False))
+        worker.serve(
+            Endpoint("evaluation", subjects.EVALUATE, Evaluation, self._desk.take, steered=False)
+        )
         self._tasks = [
             asyncio.create_task(self._leadership.run()),
             asyncio.create_task(self._reconciler.run()),
@@ -165,8 +173,7 @@ class Controller:
     async def _evaluated(self, message: Msg) -> None:
         evaluation = _heard(message, Evaluation)
         if evaluation is not None:
-            self._evaluations.hear(evaluation)
-            _show(evaluation)
+            self._desk.hear(evaluation)
 
     async def _status(self, request: StatusRequest, _context: RequestContext) -> StatusReply:
         controls, now = self._worker.controls.required, time.time()
@@ -195,6 +202,7 @@ class Controller:
             await asyncio.sleep(_TIDY_S)
             now = time.time()
             self._fleet.forget(now)
+            await self._desk.recall()
             CONTROLLER_WORKERS.clear()
             for worker in self._fleet.status(now):
                 readiness = "silent" if worker.silent else worker.readiness.value
@@ -208,17 +216,6 @@ def _heard(message: Msg, kind: type[Heard]) -> Heard | None:
     except InvalidMessage:
         CONTROLLER_SAMPLES.labels("invalid").inc()
         return None
-
-
-def _show(evaluation: Evaluation) -> None:
-    figures = {
-        "recall_at_5": evaluation.recall_at_5,
-        "recall_at_5_drop": evaluation.before - evaluation.recall_at_5,
-        "contain_at_50": evaluation.contain_at_50,
-    }
-    for figure, value in figures.items():
-        if value is not None:
-            EVALUATION.labels(evaluation.release, figure).set(value)
 
 
 def read_files(

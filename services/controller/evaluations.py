@@ -21,6 +21,11 @@ class Evaluations:
         if known is None or evaluation.at > known.at:
             self._newest[evaluation.release] = evaluation
 
+    def speaking(self, now: float) -> list[Evaluation]:
+        """Return those that still speak for their release, the oldest first."""
+        alive = (each for each in self._newest.values() if now - each.at < HOLDS_S)
+        return sorted(alive, key=lambda each: (each.at, each.release))
+
     def of(self, releases: Iterable[str], now: float) -> Evaluation | None:
         """Return the newest evaluation of any of the releases that still speaks for it."""
         found = [self._newest[name] for name in releases if name in self._newest]

@@ -20,7 +20,7 @@ from trimtab.contracts.control import (
     Setting,
     Switch,
 )
-from trimtab.contracts.evaluation import Evaluation
+from trimtab.contracts.evaluation import Evaluation, EvaluationReply, KeptEvaluations
 from trimtab.contracts.gates import (
     Gate,
     GateReport,
@@ -120,6 +120,15 @@ def _gates() -> list[msgspec.Struct]:
     named = {"release": "base", "release_hash": "0123456789ab"}
     call = MapCall(output="toxic", detector="detoxify")
     return [
+    evaluation = Evaluation(
+        at=1790000000.0,
+        release="base",
+        collection="stdlib",
+        queries=300,
+        recall_at_5=0.41,
+        before=0.53,
+        contain_at_50=0.86,
+    )
         _report(),
         ProbeSearch(**named, collection="stdlib", text="copy a directory tree"),
         ProbedSearch(
@@ -143,15 +152,9 @@ def _gates() -> list[msgspec.Struct]:
                 versions={"taxonomy": "ai-safety@1+3f2a9c1b22d0"},
             ),
         ),
-        Evaluation(
-            at=1790000000.0,
-            release="base",
-            collection="stdlib",
-            queries=300,
-            recall_at_5=0.41,
-            before=0.53,
-            contain_at_50=0.86,
-        ),
+        evaluation,
+        EvaluationReply(kept=True),
+        KeptEvaluations(newest=[evaluation]),
     ]
 
 

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import nats.errors
 import pytest
 from starlette.responses import Response
@@ -40,10 +42,12 @@ from trimtab.client import Client
 from trimtab.contracts import subjects
 from trimtab.contracts.documents import Rejected
 from trimtab.contracts.errors import BusUnavailable, InvalidMessage, NotReady
+from trimtab.contracts.evaluation import Evaluation
 from trimtab.contracts.explain import Explanation
 from trimtab.contracts.headers import RequestContext, now_ms
 from trimtab.contracts.jobs import JobKind, JobQuery, JobRecord, JobState
 from trimtab.contracts.mappers import MappersRequest, MapperState
+from trimtab.contracts.message import decode
 from trimtab.contracts.pipeline import MapAnswer, MapCall
 from trimtab.contracts.samples import HealthRequest
 from trimtab.control.feed import ControlFeed
@@ -380,6 +384,25 @@ async def test_producers_and_operators_delete_and_read_through_the_gateway(
         assert gateway.refused + asker.refused == []
 
 
+async def test_the_operator_tells_the_controller_of_an_evaluation_and_hears_of_all_that_are_kept(
+    guarded: GuardedServer, tmp_path: Path
+) -> None:
+    told = msgspec.structs.replace(
+        cast("Evaluation", examples()["Evaluation"]), at=time.time(), release="told"
+    )
+    controller = build_controller(deployment(guarded, "controller", tmp_path), ControllerSettings())
+    async with running(controller), guarded.connected("operator") as operator:
+        recorded = await operator.connection.subscribe(subjects.EVALUATION)
+        await operator.heard()
+        reply = await Client(operator.connection).tell(told)
+        event = await recorded.next_msg(timeout=10)
+
+        assert reply.kept
+        assert decode(Evaluation, event.data) == told
+        assert operator.refused == []
+    assert controller.link.forbidden == ""
+
+
 async def test_the_operator_can_ask_what_the_doctor_asks(guarded: GuardedServer) -> None:
     async with guarded.connected("gateway") as gateway, guarded.connected("encoder") as encoder:
         await ensure(gateway.connection.jetstream(), docs_stream())
@@ -488,6 +511,9 @@ _PUBLISH = [
     ("gateway", f"$JS.API.STREAM.PURGE.{subjects.DLQ_STREAM}"),
     ("controller", f"$JS.API.CONSUMER.MSG.NEXT.{subjects.JOBS_STREAM}.gateway_normal"),
     ("operator", subjects.HEARTBEAT),
+    ("operator", subjects.EVALUATION),
+    ("operator", f"$KV.{subjects.EVALUATION_BUCKET}.{subjects.EVALUATION_KEY}"),
+    ("producer", subjects.EVALUATE),
     ("operator", subjects.mapping("x@1")),
     ("operator", subjects.document("stdlib", "ab12")),
     *[

@@ -1,4 +1,4 @@
-"""Operator -> controller: how good the running search was on held-out queries."""
+"""Operator -> controller: how good the running search was on held-out queries, and what is kept of that."""
 
 from typing import Annotated
 
@@ -12,7 +12,11 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Evaluation(Message, frozen=True, kw_only=True):
-    """One run of `trimtab eval run --publish` (``trimtab.evt.evaluation``)."""
+    """One run of `trimtab eval run --publish`.
+
+    Operator -> controller (``trimtab.op.v1.evaluation``); once it is stored, the controller tells the other
+    controllers and who records (``trimtab.evt.evaluation``).
+    """
 
     at: float
     """Unix seconds of its end."""
@@ -28,3 +32,17 @@ class Evaluation(Message, frozen=True, kw_only=True):
     """Median of the same over earlier runs of the same queries."""
     contain_at_50: Share | None = None
     """Share of the queries with something relevant among the first fifty; None when not so many were asked for."""
+
+
+class EvaluationReply(Message, frozen=True, kw_only=True):
+    """Controller -> operator, once the evaluation is on disk."""
+
+    kept: bool
+    """False: a later one of the same release was kept before, so this one says nothing new."""
+
+
+class KeptEvaluations(Message, frozen=True, kw_only=True):
+    """The document under the key ``newest`` of the bucket ``trimtab_evaluations``."""
+
+    newest: list[Evaluation]
+    """The newest of each release; those too old to speak for it are dropped at the next write."""

@@ -20,11 +20,12 @@ worker gets it. Ids and tenants never stand in subjects: they would make metrics
 | ``trimtab.op.v1.status`` | work | operator -> controller |
 | ``trimtab.op.v1.mappers`` | broadcast | operator -> every mapper |
 | ``trimtab.op.v1.command`` | work | operator -> controller |
+| ``trimtab.op.v1.evaluation`` | work | operator -> controller |
 | ``trimtab.op.v1.probe_search``, ``trimtab.op.v1.probe_map`` | work | operator -> gateway |
 | ``trimtab.ctl.hint``, ``trimtab.ctl.heartbeat`` | broadcast | controller -> every worker |
 | ``trimtab.evt.applied.<service>.<instance>`` | event | worker -> controller and operators |
 | ``trimtab.evt.sample.<service>.<instance>`` | event | worker -> controller |
-| ``trimtab.evt.evaluation`` | event | operator -> controller |
+| ``trimtab.evt.evaluation`` | event | controller -> controllers and operators |
 | ``trimtab.evt.keys`` | event | operator -> every gateway |
 | ``trimtab.evt.session``, ``trimtab.evt.feedback`` | event | gateway -> every gateway |
 | ``trimtab.audit.entry`` | stream | controllers and direct commands -> auditors |
@@ -50,6 +51,7 @@ HEALTH = "trimtab.v1.health"
 STATUS = "trimtab.op.v1.status"
 MAPPERS = "trimtab.op.v1.mappers"
 COMMAND = "trimtab.op.v1.command"
+EVALUATE = "trimtab.op.v1.evaluation"
 PROBE_SEARCH = "trimtab.op.v1.probe_search"
 PROBE_MAP = "trimtab.op.v1.probe_map"
 HINT = "trimtab.ctl.hint"
@@ -80,6 +82,12 @@ LEASE_BUCKET = "trimtab_lease"
 """KV bucket of the controllers' lease: apart, or its renewals would use up the revisions that order commands."""
 
 LEASE_KEY = "leader"
+"""Its one key."""
+
+EVALUATION_BUCKET = "trimtab_evaluations"
+"""KV bucket of the newest evaluations: apart, for controllers alone to write."""
+
+EVALUATION_KEY = "newest"
 """Its one key."""
 
 KEYS_BUCKET = "trimtab_keys"

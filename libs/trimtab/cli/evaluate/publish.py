@@ -7,10 +7,13 @@ from typing import Any
 
 from trimtab.cli.failure import Failure
 from trimtab.cli.link import reach
+from trimtab.contracts.errors import DeadlineExceeded, NoWorkers
 from trimtab.contracts.evaluation import Evaluation
 
 EARLIER = 7
 """Runs that the median is of: a week of nightly ones (runbook 5, monitoring)."""
+
+_PATIENCE_S = 10.0
 
 
 def evaluation_of(record: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]]) -> Evaluation:
@@ -48,9 +51,26 @@ def evaluation_of(record: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]
 
 
 async def publish(url: str, nkey_seed: Path | None, evaluation: Evaluation) -> None:
-    """Tell every controller; raises BusUnavailable where NATS is gone."""
+    """Tell the controllers, and wait until one has it on disk.
+
+    Raises:
+        Failure: none answered, or a later evaluation of the release is kept already.
+        RemoteError: it was refused, or could not be stored.
+    """
     async with reach(url, nkey_seed) as client:
-        await client.tell(evaluation)
+        try:
+            reply = await client.tell(evaluation, timeout_s=_PATIENCE_S)
+        except (NoWorkers, DeadlineExceeded) as error:
+            raise Failure(
+                "not published: no controller acknowledged the evaluation, nobody acts on it",
+                "look at `trimtab status`, start a controller, then run it again",
+                error=type(error).__name__,
+            ) from None
+    if not reply.kept:
+        raise Failure(
+            f"not published: a later evaluation of release {evaluation.release} is kept already",
+            "compare this machine's clock with that of who published it",
+        )
 
 
 def _recall(record: Mapping[str, Any]) -> float:
