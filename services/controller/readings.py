@@ -7,7 +7,7 @@ from datasketches import kll_doubles_sketch
 
 from services.controller.windows import bad_events
 from trimtab.contracts.evaluation import Evaluation
-from trimtab.contracts.samples import QUEUE_LAG, EndpointSample, Readiness, Sample
+from trimtab.contracts.samples import ADVICE, QUEUE_LAG, EndpointSample, Readiness, Sample
 
 _UNASKED = ("fallback_kill_switch", "fallback_circuit_open", "fallback_unknown_detector")
 """Mapping requests whose model was not asked, so that its output cannot have been invalid."""
@@ -148,11 +148,24 @@ def _queue_lag(heard: Heard) -> Reading | None:
     return heard.queue_lag
 
 
+def _rebuild_advised(heard: Heard) -> Reading | None:
+    """Return 1 when any retriever's last word advises to build an index anew; None without a retriever."""
+    newest = {each.instance: each.facts for each in heard.samples if each.service == "retriever"}
+    told = [
+        bool(text)
+        for facts in newest.values()
+        for name, text in facts.items()
+        if name.startswith(ADVICE)
+    ]
+    return Reading(float(any(told)), len(told)) if told else None
+
+
 METRICS: dict[str, Measure] = {
     "contain_at_50": _evaluated(lambda found: found.contain_at_50),
     "embedding_duration_p95": _p95_s("encode"),
     "embedding_throughput": _throughput,
     "gpu_failure_rate": _share("encode", lambda part: part.outcomes.get("model_failed", 0)),
+    "index_rebuild_advised": _rebuild_advised,
     "map_duration_p95": _p95_s("pipeline_map"),
     "map_error_rate": _share("pipeline_map", lambda part: bad_events(part, "error")),
     "map_fallback_rate": _share("map", _fallbacks),

@@ -62,6 +62,9 @@ class Watchtower:
 
     async def run(self) -> None:
         """Look once a second until cancelled."""
+        for watch in self.watches:  # Prometheus counts a rise only from a number that it has seen
+            TRIGGERS_FIRED.labels(watch.trigger.name).inc(0)
+            ALERT_FIRING.labels(watch.trigger.name, watch.trigger.severity).set(0)
         while True:
             await asyncio.sleep(_LOOK_S)
             await self.look(time.time())

@@ -3,8 +3,10 @@
 import re
 import shutil
 import subprocess
+from collections import Counter
 
 import pytest
+import yaml
 
 from scripts import export_alerts
 from scripts.metric_names import declared
@@ -34,7 +36,22 @@ def test_every_alert_rests_on_metrics_that_exist_and_says_what_to_do(watch: Watc
 def test_the_page_describes_no_alert_that_does_not_exist() -> None:
     page = (ROOT / "docs" / "alerts.md").read_text()
 
-    assert set(re.findall(r"^## (.+)$", page, re.M)) == {w.trigger.name for w in _WATCHES}
+    known = {watch.trigger.name for watch in _WATCHES} | {export_alerts.TRIGGER_FIRED}
+    assert set(re.findall(r"^## (.+)$", page, re.M)) == known
+
+
+def test_prometheus_has_a_rule_for_every_trigger_and_alert_on_series_that_exist() -> None:
+    groups = yaml.safe_load(export_alerts.PATH.read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+
+    wanted = Counter(watch.trigger.name for watch in _WATCHES) + Counter(
+        [export_alerts.TRIGGER_FIRED]
+    )
+    assert Counter(rule["alert"] for rule in rules) == wanted
+    for rule in rules:
+        names = set(_NAME.findall(rule["expr"]))
+        assert names, rule["alert"]
+        assert names <= _SERIES, rule["alert"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ QUEUE_LAG = "mapper_queue_lag_s"
 NPROBE = "nprobe."
 """Begins a fact of a retriever: nprobe of the component named after it, where nobody sets another."""
 
+ADVICE = "advice."
+"""Begins a fact of a retriever: why the index of the collection named after it should be built anew; else empty."""
+
 
 class Readiness(StrEnum):
     """Whether a worker should get requests."""

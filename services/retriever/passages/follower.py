@@ -8,13 +8,12 @@ from services.retriever.catalogue import Catalogue
 from services.retriever.dense.advice import Shape, advice, reasons_to_rebuild
 from services.retriever.passages.feed import Feed, StreamReplaced
 from trimtab.bus.ending import end
-from trimtab.contracts.samples import Readiness
+from trimtab.contracts.samples import ADVICE, Readiness
 from trimtab.telemetry.metrics import (
     RETRIEVER_INDEX_ADVISED,
     RETRIEVER_INDEX_GROWTH,
     RETRIEVER_INDEX_HOTTEST,
     RETRIEVER_INDEX_IMBALANCE,
-    RETRIEVER_INDEX_ON_DEVICE,
     RETRIEVER_PASSAGES,
     RETRIEVER_SEQUENCE,
 )
@@ -72,7 +71,6 @@ class Follower:
             facts[f"dimension.{name}"] = collection.row.dimension
             RETRIEVER_PASSAGES.labels(name).set(sizes[name])
         self._tell_of_mirrors()
-        self._tell_of_devices()
         for number, component in enumerate(self._catalogue.components):
             for name, edition in self._catalogue.editions(component).items():
                 about = f"{name}.{component}" if number else name
@@ -80,7 +78,7 @@ class Follower:
                 facts[f"nlist.{about}"] = edition.nlist
                 facts[f"imbalance.{about}"] = round(edition.shape.imbalance, 3)
                 facts[f"growth.{about}"] = round(edition.shape.growth, 3)
-                facts[f"advice.{about}"] = advice(name, edition.shape)
+                facts[f"{ADVICE}{about}"] = advice(name, edition.shape)
                 _measure(name, component, edition.shape)
 
     def _tell_of_mirrors(self) -> None:
@@ -93,16 +91,6 @@ class Follower:
                 self._limp(_AFAR)
         elif self._unsound == _AFAR:
             self._recover()
-
-    def _tell_of_devices(self) -> None:
-        """Say which indexes a GPU searches; ``device`` is ``gpu`` only while it searches one."""
-        placing, facts = self._catalogue.caretaker.placing, self._worker.identity.facts
-        for (name, component), place in placing.places.items():
-            facts[f"device.{name}.{component}"] = str(place)
-            RETRIEVER_INDEX_ON_DEVICE.labels(name, component).set(place.on_device)
-        if placing.device is not None:
-            searches = any(place.on_device for place in placing.places.values())
-            facts["device"] = "gpu" if searches else "cpu"
 
     async def _follow(self) -> None:
         while True:
