@@ -100,6 +100,7 @@ class Retriever:
         self._follower = Follower(worker, Feed(worker.connection, worker.log), catalogue)
         catalogue.caretaker.on_change = self._follower.tell
         catalogue.caretaker.placing.device = self._device(worker)
+        catalogue.caretaker.placing.on_change = self._follower.tell
         catalogue.mirrors.on_change = self._follower.tell
         await self._follower.catch_up()
         await catalogue.caretaker.settle()
@@ -141,7 +142,7 @@ class Retriever:
             RETRIEVER_DEVICE_FALLBACK.labels("missing").inc()
             worker.feel(Readiness.DEGRADED, f"searches run on the CPU: {error}")
             found = None
-        worker.identity.facts["device"] = "cpu" if found is None else "gpu"
+        worker.identity.facts["device"] = "cpu"  # until an index is on the other one
         return found
 
     async def _load_query_models(self, worker: Worker, catalogue: Catalogue) -> None:

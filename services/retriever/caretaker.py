@@ -51,6 +51,7 @@ class Caretaker:
         self._kept: list[_Kept] = []
         self._one_chore = asyncio.Lock()
         self._wake = asyncio.Event()
+        self.placing.wake = self._wake.set
         self._loop: asyncio.Task[None] | None = None
 
     def adopt(self, edition: Edition) -> None:
@@ -63,6 +64,7 @@ class Caretaker:
     def release(self, edition: Edition) -> None:
         """Look after an edition no longer."""
         self._kept = [kept for kept in self._kept if kept.edition is not edition]
+        self.placing.forget(edition)
 
     def changed(self, collection: Collection, count: int) -> None:
         """Learn that ``count`` passages were applied to a collection, or removed from it."""
@@ -75,6 +77,7 @@ class Caretaker:
     def forget(self) -> None:
         """Look after nothing any more: the passages were of another stream."""
         self._kept = []
+        self.placing.places.clear()
 
     async def settle(self) -> None:
         """Do at once what searches would miss: words and large indexes, no snapshots.

@@ -23,6 +23,7 @@ from services.retriever.settings import RetrieverSettings
 from services.retriever.statefolder import StateInUse
 from tests.unit.retriever import stream
 from tests.unit.retriever.corpora import PLAN, clustered, unit
+from tests.unit.retriever.test_placing import Device
 from tests.workers import running
 from trimtab.bus.local_server import LocalServer
 from trimtab.contracts import subjects
@@ -166,6 +167,39 @@ async def test_a_collection_that_outgrows_flat_gets_an_ivf_index_while_it_is_sea
         ]
 
     assert found == [f"p{number}" for number in range(0, 300, 37)]
+
+
+def on_device(collection: str) -> float | None:
+    labels = {"collection": collection, "component": "hybrid@1"}
+    return REGISTRY.get_sample_value("retriever_index_on_device", labels)
+
+
+async def test_a_worker_says_gpu_only_while_a_gpu_searches_an_index(
+    nats_server: LocalServer,
+    connection: NatsClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.retriever.app.device", lambda _wanted: Device())
+    shipped = stream.component(tmp_path / "shipped", IVF_FROM_200)
+    few = [stream.message(f"p{i}", VECTORS[i], collection="few") for i in range(50)]
+    await stream.write(connection, few)
+    async with running(stream.worker(nats_server, tmp_path, shipped=shipped)) as worker:
+        facts = worker.identity.facts
+        async with asyncio.timeout(60):
+            while "device.few.hybrid@1" not in facts:
+                await asyncio.sleep(0.01)
+        alone = facts["device"]
+        await stream.applied(worker, await stream.write(connection, passages(0, 300)))
+        async with asyncio.timeout(60):
+            while facts["device"] != "gpu":
+                await asyncio.sleep(0.01)
+
+        assert alone == "cpu"
+        assert str(facts["device.few.hybrid@1"]).startswith("cpu: fewer than 200 passages")
+        assert facts["device.docs.hybrid@1"] == "gpu"
+        assert (on_device("few"), on_device("docs")) == (0.0, 1.0)
+        assert await stream.found(connection, VECTORS[7], limit=1) == ["p7"]
 
 
 @pytest.mark.parametrize("damage", ["bit", "truncated", "manifest", "golden", "none"])

@@ -180,6 +180,12 @@ RETRIEVER_INDEX_ADVISED = Gauge(
     ("collection", "component"),
     registry=REGISTRY,
 )
+RETRIEVER_INDEX_ON_DEVICE = Gauge(
+    "retriever_index_on_device",
+    "1 while a GPU searches the index of a collection, 0 while the CPU does; absent in workers without a GPU.",
+    ("collection", "component"),
+    registry=REGISTRY,
+)
 RETRIEVER_SEARCH_DURATION = Histogram(
     "retriever_search_duration_seconds",
     "Time in one part of a search: model, dense, lexical, passages, signals.",
@@ -209,7 +215,7 @@ RETRIEVER_SNAPSHOT_REFUSED = Counter(
 )
 RETRIEVER_DEVICE_FALLBACK = Counter(
     "retriever_device_fallbacks_total",
-    "Times the CPU took over what a GPU was to search, by where it failed: missing, clone, search.",
+    "Times the CPU took over what a GPU was to search, by why: missing, clone, search, kind (no IVF lists).",
     ("where",),
     registry=REGISTRY,
 )

@@ -14,6 +14,7 @@ from trimtab.telemetry.metrics import (
     RETRIEVER_INDEX_GROWTH,
     RETRIEVER_INDEX_HOTTEST,
     RETRIEVER_INDEX_IMBALANCE,
+    RETRIEVER_INDEX_ON_DEVICE,
     RETRIEVER_PASSAGES,
     RETRIEVER_SEQUENCE,
 )
@@ -71,6 +72,7 @@ class Follower:
             facts[f"dimension.{name}"] = collection.row.dimension
             RETRIEVER_PASSAGES.labels(name).set(sizes[name])
         self._tell_of_mirrors()
+        self._tell_of_devices()
         for number, component in enumerate(self._catalogue.components):
             for name, edition in self._catalogue.editions(component).items():
                 about = f"{name}.{component}" if number else name
@@ -91,6 +93,16 @@ class Follower:
                 self._limp(_AFAR)
         elif self._unsound == _AFAR:
             self._recover()
+
+    def _tell_of_devices(self) -> None:
+        """Say which indexes a GPU searches; ``device`` is ``gpu`` only while it searches one."""
+        placing, facts = self._catalogue.caretaker.placing, self._worker.identity.facts
+        for (name, component), place in placing.places.items():
+            facts[f"device.{name}.{component}"] = str(place)
+            RETRIEVER_INDEX_ON_DEVICE.labels(name, component).set(place.on_device)
+        if placing.device is not None:
+            searches = any(place.on_device for place in placing.places.values())
+            facts["device"] = "gpu" if searches else "cpu"
 
     async def _follow(self) -> None:
         while True:
