@@ -57,7 +57,7 @@ def anchor(name: str) -> str:
 
 def _rule(watch: Watch) -> dict[str, Any]:
     trigger, for_s = watch.trigger, watch.condition.for_s
-    labels = {"severity": trigger.severity}
+    labels: dict[str, str] = {"severity": trigger.severity}
     if trigger.profile:
         labels["profile"] = trigger.profile
     # The controller has waited for the whole duration already.
