@@ -10,6 +10,7 @@ import yaml
 
 from scripts.service_settings import settings_of, variables
 from services.encoder.shipped import BY_VLLM
+from services.retriever.plan import SHIPPED, load_plan
 from tests.architecture.tree import ROOT, SERVICES
 from trimtab.contracts.component import Release
 from trimtab.telemetry import traces
@@ -192,11 +193,23 @@ def test_the_gateways_facade_listens_on_the_port_that_is_published() -> None:
     assert gateway["environment"]["GATEWAY_API_HOST"] == "0.0.0.0"
 
 
-def test_the_release_of_the_gpu_overlay_differs_from_the_shipped_one_in_its_encoder_only() -> None:
+def test_the_release_of_the_gpu_overlay_differs_in_its_encoder_and_the_kind_of_its_index() -> None:
     shipped = (ROOT / "services/controller/releases/base.json").read_bytes()
     base = msgspec.json.decode(shipped, type=Release)
-    gpu = msgspec.json.decode((ROOT / "deploy/releases/base-vllm.json").read_bytes(), type=Release)
+    gpu = msgspec.json.decode((ROOT / "deploy/releases/base-gpu.json").read_bytes(), type=Release)
 
-    assert gpu == msgspec.structs.replace(base, name="base-vllm", encode=BY_VLLM)
-    mounted = _load("compose.gpu.yaml")["services"]["controller"]
-    assert mounted["environment"]["CONTROLLER_FIRST_RELEASE"].endswith("/base-vllm.json")
+    by_ivf = "hybrid-ivf@1"
+    assert gpu == msgspec.structs.replace(base, name="base-gpu", encode=BY_VLLM, retrieve=by_ivf)
+    services = _load("compose.gpu.yaml")["services"]
+    first = services["controller"]["environment"]["CONTROLLER_FIRST_RELEASE"]
+    assert first.endswith("/base-gpu.json")
+    retriever = services["retriever"]["environment"]
+    assert (retriever["RETRIEVER_DEVICE"], retriever["RETRIEVER_COMPONENT"]) == ("gpu", by_ivf)
+
+
+def test_the_retriever_of_the_gpu_overlay_has_lists_that_a_gpu_can_hold() -> None:
+    named = _load("compose.gpu.yaml")["services"]["retriever"]["environment"]["RETRIEVER_COMPONENT"]
+
+    plan, _ = load_plan(SHIPPED / named)
+
+    assert plan.index.kind == "ivf"

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from services.retriever.plan import FILE, SHIPPED, load_plan
@@ -18,6 +19,15 @@ def test_the_shipped_component_loads_and_its_manifest_fits() -> None:
     assert manifest.reference == "hybrid@1"
     assert (plan.dense.flat_below, plan.dense.nprobe) == (30_000, 8)
     assert (plan.index.kind, plan.index.hnsw.effort) == ("hnsw", 256)
+
+
+def test_the_component_for_a_gpu_differs_in_its_index_alone() -> None:
+    graph, _ = load_plan(SHIPPED / "hybrid@1")
+    lists, manifest = load_plan(SHIPPED / "hybrid-ivf@1")
+
+    assert manifest.reference == "hybrid-ivf@1"
+    assert (lists.index.kind, lists.dense.flat_below, lists.dense.nprobe) == ("ivf", 10_000, 32)
+    assert lists == msgspec.structs.replace(graph, index=lists.index, dense=lists.dense)
 
 
 def test_a_plan_comes_back_as_it_was_written(tmp_path: Path) -> None:
