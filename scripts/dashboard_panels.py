@@ -2,6 +2,16 @@
 
 from dataclasses import dataclass
 
+from scripts.dashboard_queries import (
+    NEAR_ENOUGH,
+    by_index,
+    evaluated,
+    mean,
+    quantile,
+    quantiles,
+    rate,
+)
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -15,19 +25,8 @@ class Panel:
     """PromQL and legend, one pair a line."""
     signed: bool = False
     """Whether values below 0 mean something; else the axis begins at 0."""
-
-
-def _rate(metric: str, by: str) -> str:
-    return f"sum by ({by}) (rate({metric}[$__rate_interval]))"
-
-
-def _quantile(quantile: float, metric: str, by: str) -> str:
-    return f"histogram_quantile({quantile}, sum by (le, {by}) (rate({metric}_bucket[$__rate_interval])))"
-
-
-def _mean(metric: str, by: str) -> str:
-    """Return the mean of a histogram over an hour: of what happens seldom."""
-    return f"sum by ({by}) (rate({metric}_sum[1h])) / sum by ({by}) (rate({metric}_count[1h]))"
+    note: str = ""
+    """What a reader should know, shown at the title; empty: nothing."""
 
 
 ROWS: dict[str, tuple[Panel, ...]] = {
@@ -35,30 +34,44 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Requests by outcome",
             "reqps",
-            ((_rate("trimtab_requests_total", "service, outcome"), "{{service}} {{outcome}}"),),
+            ((rate("trimtab_requests_total", "service, outcome"), "{{service}} {{outcome}}"),),
+        ),
+        Panel(
+            "Searches and encodings a second",
+            "reqps",
+            (
+                (
+                    rate('trimtab_requests_total{endpoint=~"pipeline_search|encode"}', "endpoint"),
+                    "{{endpoint}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Whole searches: median, 95th and 99th percentile",
+            "s",
+            quantiles(
+                "trimtab_request_duration_seconds", "endpoint", '{endpoint="pipeline_search"}'
+            ),
         ),
         Panel(
             "Service time, 95th percentile",
             "s",
             (
                 (
-                    _quantile(0.95, "trimtab_request_duration_seconds", "service, endpoint"),
+                    quantile(0.95, "trimtab_request_duration_seconds", "service, endpoint"),
                     "{{service}} {{endpoint}}",
                 ),
             ),
         ),
         Panel(
-            "Stages as the gateway sees them, median and 95th percentile",
+            "Stages as the gateway sees them: median, 95th and 99th percentile",
             "s",
-            (
-                (_quantile(0.5, "gateway_stage_duration_seconds", "stage"), "{{stage}} p50"),
-                (_quantile(0.95, "gateway_stage_duration_seconds", "stage"), "{{stage}} p95"),
-            ),
+            quantiles("gateway_stage_duration_seconds", "stage"),
         ),
         Panel(
             "Answered without a stage",
             "reqps",
-            ((_rate("gateway_degraded_total", "stage, reason"), "{{stage}} {{reason}}"),),
+            ((rate("gateway_degraded_total", "stage, reason"), "{{stage}} {{reason}}"),),
         ),
     ),
     "Workers": (
@@ -72,20 +85,20 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "short",
             (
                 ("sum by (service) (trimtab_in_flight_requests)", "{{service}} in flight"),
-                (_rate("trimtab_shed_total", "service, code"), "{{service}} {{code}}/s"),
+                (rate("trimtab_shed_total", "service, code"), "{{service}} {{code}}/s"),
             ),
         ),
         Panel(
             "Waiting for the model or index, 95th percentile",
             "s",
-            ((_quantile(0.95, "trimtab_queue_duration_seconds", "service"), "{{service}}"),),
+            ((quantile(0.95, "trimtab_queue_duration_seconds", "service"), "{{service}}"),),
         ),
         Panel(
             "Bus: errors and reconnects",
             "ops",
             (
-                (_rate("trimtab_bus_errors_total", "service, kind"), "{{service}} {{kind}}"),
-                (_rate("trimtab_bus_reconnects_total", "service"), "{{service}} reconnects"),
+                (rate("trimtab_bus_errors_total", "service, kind"), "{{service}} {{kind}}"),
+                (rate("trimtab_bus_reconnects_total", "service"), "{{service}} reconnects"),
             ),
         ),
     ),
@@ -94,22 +107,22 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Texts and tokens encoded",
             "ops",
             (
-                (_rate("encoder_texts_total", "component"), "{{component}} texts"),
-                (_rate("encoder_tokens_total", "component"), "{{component}} tokens"),
+                (rate("encoder_texts_total", "component"), "{{component}} texts"),
+                (rate("encoder_tokens_total", "component"), "{{component}} tokens"),
             ),
         ),
         Panel(
             "Cache look-ups, and texts over the budget",
             "ops",
             (
-                (_rate("encoder_cache_total", "result"), "{{result}}"),
-                (_rate("encoder_token_overflow_total", "policy"), "over budget: {{policy}}"),
+                (rate("encoder_cache_total", "result"), "{{result}}"),
+                (rate("encoder_token_overflow_total", "policy"), "over budget: {{policy}}"),
             ),
         ),
         Panel(
-            "Parts of a search, 95th percentile",
+            "Parts of a search: median, 95th and 99th percentile",
             "s",
-            ((_quantile(0.95, "retriever_search_duration_seconds", "part"), "{{part}}"),),
+            quantiles("retriever_search_duration_seconds", "part"),
         ),
         Panel(
             "Passages searchable",
@@ -117,7 +130,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             (("max by (collection) (retriever_passages)", "{{collection}}"),),
         ),
     ),
-    "Alerts and evaluations": (
+    "Alerts": (
         Panel(
             "Alerts that fire",
             "none",
@@ -128,23 +141,37 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 ),
             ),
         ),
+    ),
+    "Evaluations on held-out queries": (
         Panel(
-            "Newest evaluation of each release",
+            "Newest evaluation, as answered",
             "percentunit",
-            (
-                (
-                    "max by (release, figure) (controller_evaluation_ratio)",
-                    "{{release}} {{figure}}",
-                ),
-            ),
+            evaluated("recall_at_5|mrr_at_10|contain_at_50"),
+            note="Per article: `trimtab eval run --report FILE`; an article's name is no label.",
+        ),
+        Panel(
+            "Newest evaluation, before the reranker",
+            "percentunit",
+            evaluated("retrieved_.+"),
+            note="Of `trimtab eval run --no-rerank`, made within a day before the published run.",
+        ),
+        Panel(
+            "R@5 lost against the median of earlier runs",
+            "percentunit",
+            evaluated("recall_at_5_drop"),
             signed=True,
+        ),
+        Panel(
+            "Mean of seven days, before the reranker and as answered",
+            "percentunit",
+            evaluated("(retrieved_)?(recall_at_5|mrr_at_10|contain_at_50)", "7d"),
         ),
     ),
     "Quality": (
         Panel(
             "Bad events",
             "ops",
-            ((_rate("trimtab_bad_events_total", "service, event"), "{{service}} {{event}}"),),
+            ((rate("trimtab_bad_events_total", "service, event"), "{{service}} {{event}}"),),
         ),
         Panel(
             "Mapping: schema-valid and fallback",
@@ -157,21 +184,92 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Mapping: why the rules decided",
             "ops",
-            ((_rate("mapper_fallback_total", "reason"), "{{reason}}"),),
+            ((rate("mapper_fallback_total", "reason"), "{{reason}}"),),
+        ),
+    ),
+    "Searches": (
+        Panel(
+            "Share of searches with a result near enough",
+            "percentunit",
+            ((NEAR_ENOUGH, "at least the plan's low_cosine"),),
+            note="Quality proxy of runbook 5: the best cosine is at least `low_cosine` of the retriever's plan.",
+        ),
+        Panel(
+            "Mean cosine between the first five results as retrieved",
+            "none",
+            (
+                (
+                    mean("retriever_top_five_cosine", "component", "$__rate_interval"),
+                    "{{component}}",
+                ),
+            ),
+            note="Near 1 they all say the same.",
+        ),
+    ),
+    "Indexes": (
+        Panel("Imbalance of the lists", "none", by_index("retriever_index_imbalance_ratio")),
+        Panel("Longest list over the mean", "none", by_index("retriever_index_hottest_list_ratio")),
+        Panel(
+            "Grown since the index was trained",
+            "percentunit",
+            by_index("retriever_index_growth_ratio"),
+            signed=True,
+        ),
+        Panel("Rebuild advised", "none", by_index("retriever_index_rebuild_advised")),
+        Panel(
+            "Passages added or replaced, and removed, in a day",
+            "short",
+            (
+                (
+                    "max by (collection) (increase(retriever_passages_upserted_total[1d]))",
+                    "{{collection}} added or replaced",
+                ),
+                (
+                    "max by (collection) (increase(retriever_passages_removed_total[1d]))",
+                    "{{collection}} removed",
+                ),
+            ),
+        ),
+        Panel(
+            "More passages than a day ago",
+            "short",
+            (("max by (collection) (delta(retriever_passages[1d]))", "{{collection}}"),),
+            signed=True,
+        ),
+        Panel(
+            "Memory of each worker",
+            "bytes",
+            (
+                (
+                    "max by (service, instance) (trimtab_resident_memory_bytes)",
+                    "{{service}} {{instance}}",
+                ),
+            ),
         ),
     ),
     "Reranking": (
         Panel(
-            "Rank 1 changed by the reranker",
-            "ops",
-            ((_rate("reranker_first_changed_total", "component"), "{{component}}"),),
+            "Share of searches whose rank 1 the reranker changed",
+            "percentunit",
+            (
+                (
+                    rate("reranker_first_changed_total", "component")
+                    + " / "
+                    + rate(
+                        'trimtab_requests_total{service="reranker",endpoint="rerank",outcome="ok"}',
+                        "component",
+                    ),
+                    "{{component}}",
+                ),
+            ),
+            note="20 to 40 % is usual; under 10 % it hardly helps (runbook 5).",
         ),
         Panel(
             "MRR@10 of what people chose, as retrieved and as answered",
             "none",
             (
                 (
-                    _mean("gateway_chosen_reciprocal_rank_ratio", "order, component, role"),
+                    mean("gateway_chosen_reciprocal_rank_ratio", "order, component, role"),
                     "{{order}} {{component}} {{role}}",
                 ),
             ),

@@ -35,11 +35,14 @@ def render() -> str:
 
 def _panels() -> list[dict[str, Any]]:
     panels: list[dict[str, Any]] = []
-    for number, (title, row) in enumerate(ROWS.items()):
-        top = number * (_HEIGHT + 1)
+    top = 0
+    for title, row in ROWS.items():
         panels.append(_heading(len(panels) + 1, title, top))
-        for column, panel in enumerate(row):
-            panels.append(_graph(len(panels) + 1, panel, column * _WIDTH, top + 1))
+        top += 1
+        for start in range(0, len(row), _COLUMNS):
+            for column, panel in enumerate(row[start : start + _COLUMNS]):
+                panels.append(_graph(len(panels) + 1, panel, column * _WIDTH, top))
+            top += _HEIGHT
     return panels
 
 
@@ -54,6 +57,7 @@ def _graph(number: int, panel: Panel, left: int, top: int) -> dict[str, Any]:
         "id": number,
         "type": "timeseries",
         "title": panel.title,
+        "description": panel.note,
         "gridPos": {"x": left, "y": top, "w": _WIDTH, "h": _HEIGHT},
         "datasource": {"type": "prometheus", "uid": "prometheus"},
         "fieldConfig": {"defaults": defaults, "overrides": []},
