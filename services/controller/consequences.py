@@ -13,9 +13,8 @@ from trimtab.control.effective import (
     Routing,
     banned_releases,
     effective,
-    needed,
-    offered,
     routing,
+    wanted,
 )
 from trimtab.control.tunables import scoped
 
@@ -36,7 +35,7 @@ def consequences(
     for worker in workers:
         if worker.silent or worker.service == _CONTROLLER:
             continue
-        would = [*_loads(worker, after), *_does(worker.service, before, after, order, now)]
+        would = [*_loads(worker, before, after), *_does(worker.service, before, after, order, now)]
         if would:
             lines.append(f"{worker.instance}: {', '.join(would)}")
     return lines
@@ -51,12 +50,15 @@ def _after(before: Controls, order: Order, now: float) -> Controls:
     return Controls(state, before.state_revision, before.lane, before.lane_revision)
 
 
-def _loads(worker: WorkerStatus, after: Controls) -> list[str]:
+def _loads(worker: WorkerStatus, before: Controls, after: Controls) -> Iterator[str]:
     stage = _STAGE_OF.get(worker.service)
     if stage is None:
-        return []
-    wanted = [*needed(after, stage), *offered(after, stage)]
-    return [f"loads {component}" for component in wanted if component not in worker.components]
+        return
+    will, did = wanted(after, stage), wanted(before, stage)
+    yield from (f"loads {component}" for component in will if component not in worker.components)
+    for component in did:
+        if component in worker.components and component not in will:
+            yield f"unloads {component}, unless its settings name it"
 
 
 def _does(

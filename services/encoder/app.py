@@ -47,6 +47,7 @@ def build(deployment: DeploymentSettings, settings: EncoderSettings) -> Worker:
         stage="encode",
         # A worker that speaks to a vLLM server serves what that server holds, and nothing else.
         load_component=None if settings.vllm_url else wiring.serve,
+        unload_component=wiring.let_go,
     )
 
 
@@ -56,6 +57,7 @@ class _Wiring:
 
     settings: EncoderSettings
     encoders: list[Encoder] = field(default_factory=list)
+    facts: dict[str, dict[str, float | int | str]] = field(default_factory=dict)
     model: SparseModel | None = None
 
     async def load(self, worker: Worker) -> None:
@@ -74,20 +76,34 @@ class _Wiring:
         )
         encoder.batcher.start()
         self.encoders.append(encoder)
-        worker.identity.facts.update(
-            namespace=backend.namespace,
-            dimension=proof.dimension,
-            profile=backend.profile,
-            max_tokens=backend.max_tokens,
-            token_vectors=int(backend.gives_tokens),
-            probe_norm=proof.mean_norm,
-        )
+        self.facts[reference] = {
+            "namespace": backend.namespace,
+            "dimension": proof.dimension,
+            "profile": backend.profile,
+            "max_tokens": backend.max_tokens,
+            "token_vectors": int(backend.gives_tokens),
+            "probe_norm": proof.mean_norm,
+        }
+        worker.identity.facts.update(self.facts[reference])
         worker.identity.facts[f"namespace.{reference}"] = backend.namespace
         worker.identity.facts[f"dimension.{reference}"] = proof.dimension
         worker.serve(
             Endpoint(ENDPOINT, subjects.encode(reference), EncodeRequest, encoder.encode, reference)
         )
         worker.loaded(reference, content_hash)
+
+    async def let_go(self, worker: Worker, reference: str) -> None:
+        """Let go of a component that no release names any more."""
+        leaving = [each for each in self.encoders if each.component == reference]
+        self.encoders = [each for each in self.encoders if each not in leaving]
+        for encoder in leaving:
+            await encoder.batcher.stop()
+            encoder.backend.close()
+        del self.facts[reference]
+        for key in ("namespace", "dimension"):
+            worker.identity.facts.pop(f"{key}.{reference}", None)
+        for facts in self.facts.values():  # the newest of those that are left
+            worker.identity.facts.update(facts)
 
     async def unload(self, _worker: Worker) -> None:
         """Compute what is queued, then let go of the model."""

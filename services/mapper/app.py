@@ -65,6 +65,7 @@ def build(deployment: DeploymentSettings, settings: MapperSettings) -> Worker:
         unload,
         stage="map",
         load_component=load_release,
+        unload_component=lambda _worker, reference: desks[0].forget(reference),
     )
 
 
@@ -80,6 +81,11 @@ class Desk:
     """Why the worker is degraded."""
     inquiry: Inquiry
     """What operators are told."""
+
+    async def forget(self, reference: str) -> None:
+        """Let go of a component that no release names any more."""
+        await self.opener.discard(self.inquiry.forget(reference))
+        self.troubles.forget(reference)
 
 
 def _serve(desk: Desk, reference: str, mappers: Mappers) -> None:

@@ -43,6 +43,10 @@ class Inquiry:
         self.served[reference] = mappers
         self.refused.pop(reference, None)
 
+    def forget(self, reference: str) -> Mappers | None:
+        """Note that a component is served no longer; return what answered under it."""
+        return self.served.pop(reference, None)
+
     def mapped(self, request: MapRequest, mapped: Mapped) -> None:
         """Count an answered request."""
         reply = mapped.reply

@@ -49,6 +49,13 @@ class Models:
         self.worker.log.error("component_refused", component=reference, reason=problem)
         return None, f"{reference} serves rules only: {problem}"
 
+    async def discard(self, served: Served) -> None:
+        """Let go of one model, if it was opened here."""
+        if not any(each is served for each in self.opened):
+            return
+        self.opened[:] = [each for each in self.opened if each is not served]
+        await served.guard.engine.close()
+
     async def close(self) -> None:
         """Let go of every engine."""
         for served in self.opened:

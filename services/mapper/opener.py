@@ -62,7 +62,9 @@ class Opener:
         """Let go of the engines of what will not be served, if there is anything."""
         for mapper in mappers.by_taxonomy.values() if mappers is not None else ():
             if mapper.served is not None:
-                await mapper.served.guard.engine.close()
+                for models in self.models:
+                    await models.discard(mapper.served)
+        self.models[:] = [models for models in self.models if models.opened]
 
     async def close(self) -> None:
         """Let go of every engine."""

@@ -23,6 +23,11 @@ class Troubles:
             self.by_component[reference] = problem
             self._tell()
 
+    def forget(self, reference: str) -> None:
+        """Note that a component is served no longer."""
+        if self.by_component.pop(reference, ""):
+            self._tell()
+
     def seen(self, served: Served, mapped: Mapped) -> None:
         """Note how a model did in one request; called for each, so it does nothing when nothing changed."""
         ill = served.reference in self.by_component

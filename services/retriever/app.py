@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 
 from services.retriever.catalogue import Catalogue
 from services.retriever.component import Component, load_component
@@ -12,12 +13,13 @@ from services.retriever.passages.feed import Feed
 from services.retriever.passages.follower import Follower
 from services.retriever.plan import FILE
 from services.retriever.querymodel.choice import QueryModels
-from services.retriever.querymodel.loading import load_models
+from services.retriever.querymodel.component import KIND
+from services.retriever.querymodel.loading import load_models, load_one
 from services.retriever.settings import RetrieverSettings
 from services.retriever.statefolder import StateFolder, claim
 from services.retriever.vectordb.backends import backend_of
 from services.retriever.vectordb.mirrors import Backend
-from trimtab.artifacts.manifest import ArtifactCorrupt
+from trimtab.artifacts.manifest import ArtifactCorrupt, read_manifest
 from trimtab.artifacts.shipped import shipped
 from trimtab.artifacts.store import provide
 from trimtab.bus.server import Endpoint, Handler
@@ -70,6 +72,7 @@ def build(deployment: DeploymentSettings, settings: RetrieverSettings) -> Worker
         retriever.unload,
         stage="retrieve",
         load_component=retriever.load_component,
+        unload_component=retriever.unload_component,
     )
 
 
@@ -112,18 +115,35 @@ class Retriever:
     async def load_component(self, worker: Worker, reference: str) -> None:
         """Index every collection as another component says, then answer for it beside the others.
 
+        A query model that a release names is loaded in the same way, for searches of every component.
+
         Raises:
-            ArtifactError: it cannot be trusted or found, or its index does not find its own vectors.
+            ArtifactError: it cannot be trusted or found, its index does not find its own vectors, or it does
+                not give its golden answers.
         """
         if self._catalogue is None:  # the worker loads before it is asked for more
             raise AssertionError("no component is asked for before the catalogue is loaded")
-        component = await self._component(worker, reference)
+        folder = await self._fetched(worker, reference)
+        if read_manifest(folder).kind == KIND:
+            self._catalogue.query_models.add(await load_one(worker, reference, folder))
+            _tell_query_models(worker, self._catalogue)
+            return
+        component = await asyncio.to_thread(load_component, folder)
         try:
             await self._catalogue.add(reference, component.plan, component.trained)
         except WrongIndex as error:
             problem = f"an index built of collection {error} does not find its own vectors"
             raise ArtifactCorrupt(reference, FILE, problem) from error
         _serve(worker, self._catalogue, component)
+
+    async def unload_component(self, worker: Worker, reference: str) -> None:
+        """Let go of the indexes that a component made of every collection, or of a query model."""
+        if self._catalogue is not None and reference in self._catalogue.query_models.references:
+            self._catalogue.query_models.remove(reference)
+            _tell_query_models(worker, self._catalogue)
+        elif self._catalogue is not None and self._follower is not None:
+            await self._catalogue.remove(reference)
+            self._follower.forget(reference)
 
     async def unload(self, worker: Worker) -> None:
         """Stop following, save the indexes, let go of the folder."""
@@ -150,16 +170,23 @@ class Retriever:
         named = self._settings.query_model_references
         found = await load_models(worker, named, self._settings.shipped)
         catalogue.query_models = QueryModels(found.models)
-        worker.identity.facts["query_models"] = " ".join(catalogue.query_models.references)
+        _tell_query_models(worker, catalogue)
         if found.refused:
             worker.feel(Readiness.DEGRADED, "; ".join(found.refused))
 
     async def _component(self, worker: Worker, reference: str) -> Component:
+        return await asyncio.to_thread(load_component, await self._fetched(worker, reference))
+
+    async def _fetched(self, worker: Worker, reference: str) -> Path:
         cache = worker.deployment.home / "components"
         folder, _ = await provide(
             worker.connection, reference, cache, shipped(self._settings.shipped)
         )
-        return await asyncio.to_thread(load_component, folder)
+        return folder
+
+
+def _tell_query_models(worker: Worker, catalogue: Catalogue) -> None:
+    worker.identity.facts["query_models"] = " ".join(catalogue.query_models.references)
 
 
 def _serve(worker: Worker, catalogue: Catalogue, loaded: Component) -> None:

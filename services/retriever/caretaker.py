@@ -66,6 +66,11 @@ class Caretaker:
         self._kept = [kept for kept in self._kept if kept.edition is not edition]
         self.placing.forget(edition)
 
+    async def idle(self) -> None:
+        """Wait until the chore that is being done is done."""
+        async with self._one_chore:
+            pass
+
     def changed(self, collection: Collection, count: int) -> None:
         """Learn that ``count`` passages were applied to a collection, or removed from it."""
         for kept in self._kept:
@@ -140,6 +145,8 @@ class Caretaker:
     async def _do_next(self, kept: _Kept, choose: upkeep.Choose) -> bool:
         """Do what is chosen, if anything; one chore at a time, whoever asks."""
         async with self._one_chore:
+            if kept not in self._kept:
+                return False  # released meanwhile
             chore = choose(kept.condition, kept.edition.plan)
             if chore is not None:
                 await self._do(chore, kept)

@@ -5,6 +5,7 @@ another, writes to the store thread.
 """
 
 import asyncio
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -128,6 +129,15 @@ class Catalogue:
         except BaseException:
             await self._remove(component)
             raise
+
+    async def remove(self, component: str) -> None:
+        """Let go of a component's indexes, in memory and on the disk; nobody may ask for it any more."""
+        names = list(self._editions[component])
+        await self._remove(component)
+        await self.caretaker.idle()  # or a snapshot that is being written would stay
+        for name in names:
+            folder = loading.snapshots_of(self._state, name, component)
+            await self._lanes.build(shutil.rmtree, folder, ignore_errors=True)
 
     async def begin_stream(self, identity: str) -> None:
         """Forget everything: the stream is another one."""

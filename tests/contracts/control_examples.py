@@ -20,7 +20,12 @@ from trimtab.contracts.control import (
     Setting,
     Switch,
 )
-from trimtab.contracts.evaluation import Evaluation, EvaluationReply, KeptEvaluations
+from trimtab.contracts.evaluation import (
+    Evaluation,
+    EvaluationReply,
+    KeptEvaluations,
+    RetrievedFigures,
+)
 from trimtab.contracts.gates import (
     Gate,
     GateReport,
@@ -33,6 +38,7 @@ from trimtab.contracts.mapping import MappingMode, MapReply
 from trimtab.contracts.orders import (
     AbortCommand,
     CreateReleaseCommand,
+    DeleteReleaseCommand,
     Finding,
     FreezeCommand,
     KillCommand,
@@ -119,7 +125,7 @@ def _report() -> GateReport:
 def _gates() -> list[msgspec.Struct]:
     named = {"release": "base", "release_hash": "0123456789ab"}
     call = MapCall(output="toxic", detector="detoxify")
-    return [
+    retrieved = RetrievedFigures(recall_at_5=0.39, mrr_at_10=0.33, contain_at_50=0.86)
     evaluation = Evaluation(
         at=1790000000.0,
         release="base",
@@ -128,7 +134,10 @@ def _gates() -> list[msgspec.Struct]:
         recall_at_5=0.41,
         before=0.53,
         contain_at_50=0.86,
+        mrr_at_10=0.37,
+        retrieved=retrieved,
     )
+    return [
         _report(),
         ProbeSearch(**named, collection="stdlib", text="copy a directory tree"),
         ProbedSearch(
@@ -155,6 +164,7 @@ def _gates() -> list[msgspec.Struct]:
         evaluation,
         EvaluationReply(kept=True),
         KeptEvaluations(newest=[evaluation]),
+        retrieved,
     ]
 
 
@@ -165,6 +175,7 @@ def _commands(release: Release) -> list[msgspec.Struct]:
         RestoreCommand(switch=Switch.RERANKER),
         SetCommand(name="retriever.nprobe", value=4, tenant="acme", ttl_s=600.0),
         CreateReleaseCommand(release=release),
+        DeleteReleaseCommand(release="old"),
         StartCanaryCommand(release="next", policy="retriever-v0"),
         SetWeightCommand(weight_bp=2500),
         PauseCommand(),

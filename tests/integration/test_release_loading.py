@@ -1,10 +1,12 @@
 """Components of a new release are loaded while traffic flows, and a bad one harms nobody."""
 
 import asyncio
+import contextlib
 import uuid
 from pathlib import Path
 
 import msgspec
+import nats.errors
 import numpy as np
 import pytest
 from nats.aio.client import Client as NatsClient
@@ -18,26 +20,33 @@ from services.retriever.settings import RetrieverSettings
 from tests.unit.retriever import stream
 from tests.unit.retriever.corpora import PLAN, clustered
 from tests.workers import deployment, running
+from trimtab.bus.caller import Caller
 from trimtab.bus.local_server import LocalServer
+from trimtab.bus.server import Endpoint
 from trimtab.client import Client
 from trimtab.contracts import subjects
 from trimtab.contracts.component import Release
 from trimtab.contracts.errors import RemoteError
+from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.orders import (
     Command,
     CreateReleaseCommand,
+    DeleteReleaseCommand,
     Order,
     Outcome,
     RollBackCommand,
     StartCanaryCommand,
 )
+from trimtab.contracts.rerank import RerankReply
 from trimtab.worker import service
 from trimtab.worker.service import Worker
+from trimtab.worker.settings import DeploymentSettings
 
 pytestmark = pytest.mark.integration
 
 
 VECTORS = clustered(np.random.default_rng(3), 240, 12)
+MOVED = RerankReply(order=[1, 0], scores=[0.5, 0.25], moved=2, first_changed=True)
 
 
 def release(name: str, rerank: str = "mlp-full@2", retrieve: str = "hybrid@1") -> Release:
@@ -184,3 +193,114 @@ async def test_a_release_whose_component_nobody_has_is_refused_as_a_canary_and_h
     assert good.revision < forced.revision
     assert any("ghost@9" in line for line in status.convergence.lagging)
     assert set(reranker.identity.components) == {"mlp-full@2"}
+
+
+class Shelf:
+    """A worker's components whose requests end when they may."""
+
+    def __init__(self) -> None:
+        self.may_end = asyncio.Event()
+        self.asked = asyncio.Event()
+        self.told: list[str] = []
+
+    async def serve(self, worker: Worker, reference: str) -> None:
+        async def handler(request: RerankReply, _context: RequestContext) -> RerankReply:
+            self.asked.set()
+            await self.may_end.wait()
+            self.told.append("answered")
+            return request
+
+        subject = subjects.rerank(reference)
+        worker.serve(Endpoint("rerank", subject, RerankReply, handler, reference))
+        worker.loaded(reference, "0" * 64)
+
+    async def let_go(self, _worker: Worker, reference: str) -> None:
+        self.told.append(f"unloaded {reference}")
+
+    def worker(self, place: DeploymentSettings) -> Worker:
+        async def load(worker: Worker) -> None:
+            for reference in ("mlp-full@2", "mlp-own@1"):
+                await self.serve(worker, reference)
+
+        return Worker(
+            "reranker",
+            "A test's",
+            place,
+            RerankerSettings(instance="r-0"),
+            load,
+            stage="rerank",
+            load_component=self.serve,
+            unload_component=self.let_go,
+            keep_s=0.0,
+        )
+
+
+async def has(worker: Worker, *components: str) -> None:
+    async with asyncio.timeout(60):
+        while set(worker.identity.components) != set(components):
+            await asyncio.sleep(0.01)
+
+
+async def nobody_serves(connection: NatsClient, subject: str) -> None:
+    """Wait until nobody takes requests; nonsense is refused before any handler, while somebody does."""
+    async with asyncio.timeout(60):
+        with contextlib.suppress(nats.errors.NoRespondersError):
+            while True:
+                await connection.request(subject, b"nonsense", timeout=30)
+
+
+async def test_what_a_deleted_release_brought_answers_what_it_was_asked_and_is_unloaded_then(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> None:
+    client, place, shelf = Client(connection), deployment(nats_server, tmp_path), Shelf()
+    subject = subjects.rerank("mlp-new@1")
+    async with (
+        running(build_controller(place, ControllerSettings(instance="c-0"))),
+        running(shelf.worker(place)) as worker,
+    ):
+        await steer(client, CreateReleaseCommand(release=release("new", "mlp-new@1")))
+        await steer(client, CreateReleaseCommand(release=release("own", "mlp-own@1")))
+        await has(worker, "mlp-full@2", "mlp-own@1", "mlp-new@1")
+        context = stream.context(timeout_s=60)
+        asking = asyncio.create_task(Caller(connection).call(subject, MOVED, RerankReply, context))
+        async with asyncio.timeout(60):
+            await shelf.asked.wait()
+        await steer(client, DeleteReleaseCommand(release="own"))
+        await steer(client, DeleteReleaseCommand(release="new"))
+        await nobody_serves(connection, subject)
+        before = list(shelf.told)
+        shelf.may_end.set()
+        answer = await asking
+        await has(worker, "mlp-full@2", "mlp-own@1")
+
+    assert (before, answer.message) == ([], MOVED)
+    assert shelf.told == ["answered", "unloaded mlp-new@1"]
+
+
+async def test_an_index_of_a_deleted_release_is_gone_and_comes_back_with_the_release(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> None:
+    client, place = Client(connection), deployment(nats_server, tmp_path)
+    shipped = stream.component(tmp_path / "shipped", PLAN)
+    stream.component(shipped, PLAN, version="2")
+    await stream.write(connection, [stream.message(f"p{n}", VECTORS[n]) for n in range(20)])
+    worker = build_retriever(place, RetrieverSettings(instance="retriever-1", shipped=shipped))
+    worker.keep_s = 0.0
+    second, subject = release("next", retrieve="hybrid@2"), subjects.retrieve("hybrid@2")
+    async with (
+        running(build_controller(place, ControllerSettings(instance="c-0"))),
+        running(worker) as retriever,
+    ):
+        await steer(client, CreateReleaseCommand(release=second))
+        await has(retriever, "hybrid@1", "hybrid@2")
+        await steer(client, DeleteReleaseCommand(release="next"))
+        await has(retriever, "hybrid@1")
+        facts = {key for key in retriever.identity.facts if key.endswith("hybrid@2")}
+        await nobody_serves(connection, subject)
+        first = await stream.ask(connection, VECTORS[7], limit=3)
+        await steer(client, CreateReleaseCommand(release=second))
+        await has(retriever, "hybrid@1", "hybrid@2")
+        again = await stream.ask(connection, VECTORS[7], limit=3, subject=subject)
+
+    assert facts == set()
+    assert first.message.hits[0].id == again.message.hits[0].id == "p7"

@@ -6,7 +6,7 @@ reply cost a request what they cost and no pipeline around them (docs/decisions/
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +59,16 @@ class Endpoint:
     """Whether switches hold for it; the operator's own verbs answer even when all is closed."""
 
 
+@dataclass(eq=False)
+class _Served:
+    """One endpoint as it is served."""
+
+    endpoint: Endpoint
+    stats: EndpointStats
+    subscription: Subscription | None = None
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+
 @dataclass
 class Server:
     """The endpoints of one worker."""
@@ -78,21 +88,25 @@ class Server:
     stats: list[EndpointStats] = field(default_factory=list)
     """For ``$SRV.STATS``."""
     _connection: NatsClient | None = None
-    _endpoints: list[tuple[Endpoint, EndpointStats]] = field(default_factory=list)
-    _subscriptions: list[Subscription] = field(default_factory=list)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _served: list[_Served] = field(default_factory=list)
 
     def add(self, endpoint: Endpoint) -> None:
         """Register an endpoint; it takes requests once :meth:`open` ran."""
         stats = EndpointStats(endpoint.name, endpoint.subject, self.service)
         self.stats.append(stats)
-        self._endpoints.append((endpoint, stats))
+        self._served.append(_Served(endpoint, stats))
+
+    @property
+    def components(self) -> set[str]:
+        """Component versions that endpoints answer for."""
+        return {served.endpoint.component for served in self._served}
 
     async def open(self) -> None:
         """Take requests on every endpoint added so far; returns once the server knows of them."""
         IN_FLIGHT.labels(self.service).set_function(lambda: self.admission.in_flight)
-        for endpoint, stats in self._endpoints[len(self._subscriptions) :]:
-            self._subscriptions.append(await self._subscribe(endpoint, stats))
+        for served in self._served:
+            if served.subscription is None:
+                served.subscription = await self._subscribe(served)
         await settle(self.connection)
 
     def use(self, connection: NatsClient) -> None:
@@ -116,21 +130,32 @@ class Server:
         The order loses nothing: unsubscribe, let the client hand over what it holds, wait for the answers.
         """
         if self.connection.is_connected:
-            await asyncio.gather(*(each.drain() for each in self._subscriptions))  # type: ignore[no-untyped-call]
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.gather(*(_let_go(served) for served in self._served))
+        await _answered(self._served)
         self.admission.draining = True
         if self.connection.is_connected:
             await self.connection.flush()
 
-    async def _subscribe(self, endpoint: Endpoint, stats: EndpointStats) -> Subscription:
+    async def remove(self, component: str) -> None:
+        """Take nothing new for a component, answer what was delivered, then forget its endpoints.
+
+        May be cancelled and called again: what was not answered yet is waited for then.
+        """
+        leaving = [each for each in self._served if each.endpoint.component == component]
+        await asyncio.gather(*(_let_go(served) for served in leaving))
+        await _answered(leaving)
+        self._served = [each for each in self._served if each not in leaving]
+        self.stats[:] = [served.stats for served in self._served]
+
+    async def _subscribe(self, served: _Served) -> Subscription:
         async def receive(message: Msg) -> None:
-            await self._receive(endpoint, stats, message)
+            await self._receive(served, message)
 
-        return await self.connection.subscribe(endpoint.subject, queue=self.service, cb=receive)
+        subject = served.endpoint.subject
+        return await self.connection.subscribe(subject, queue=self.service, cb=receive)
 
-    async def _receive(self, endpoint: Endpoint, stats: EndpointStats, message: Msg) -> None:
-        reply_to = message.reply
+    async def _receive(self, served: _Served, message: Msg) -> None:
+        endpoint, reply_to = served.endpoint, message.reply
         if not reply_to.startswith(INBOX_PREFIX):
             # Answering would publish with our permissions where the caller has none.
             SHED.labels(self.service, endpoint.name, "forbidden").inc()
@@ -141,13 +166,11 @@ class Server:
             SHED.labels(self.service, endpoint.name, refusal.code).inc()
             await self._reply_error(endpoint, reply_to, refusal.reply())
             return
-        task = asyncio.create_task(self._answer(endpoint, stats, message, time.perf_counter_ns()))
-        self._tasks.add(task)
+        task = asyncio.create_task(self._answer(served, message, time.perf_counter_ns()))
+        served.tasks.add(task)
 
-    async def _answer(
-        self, endpoint: Endpoint, stats: EndpointStats, message: Msg, started: int
-    ) -> None:
-        outcome, release, role = "ok", "", ""
+    async def _answer(self, served: _Served, message: Msg, started: int) -> None:
+        endpoint, outcome, release, role = served.endpoint, "ok", "", ""
         try:
             context = RequestContext.from_wire(message.headers)
             release, role = context.release, context.role
@@ -180,12 +203,12 @@ class Server:
             self.admission.leave()
             # Not by a done callback: that costs each request one more turn of the loop.
             if (task := asyncio.current_task()) is not None:
-                self._tasks.discard(task)
+                served.tasks.discard(task)
             took_ns = time.perf_counter_ns() - started
             self.sampler.observe(
                 endpoint.name, endpoint.component, release, outcome, took_ns / 1e6, role
             )
-            _account(stats, outcome, took_ns)
+            _account(served.stats, outcome, took_ns)
 
     async def _reply(self, endpoint: Endpoint, subject: str, reply: Message, started: int) -> None:
         body = encode(reply)
@@ -217,6 +240,18 @@ class Server:
             await self.connection.publish(subject, body, headers=headers)
         except nats.errors.Error as error:
             self.log.warning("reply_lost", error=type(error).__name__)
+
+
+async def _let_go(served: _Served) -> None:
+    """Unsubscribe, and let the client hand over what it holds."""
+    subscription, served.subscription = served.subscription, None  # it cannot be drained twice
+    if subscription is not None:
+        await subscription.drain()  # type: ignore[no-untyped-call]
+
+
+async def _answered(every: Sequence[_Served]) -> None:
+    while tasks := [task for served in every for task in served.tasks]:
+        await asyncio.wait(tasks)
 
 
 def _account(stats: EndpointStats, outcome: str, took_ns: int) -> None:

@@ -1,4 +1,4 @@
-"""`trimtab release create|list|show|diff`, `trimtab canary …`, `trimtab rollback`."""
+"""`trimtab release create|delete|list|show|diff`, `trimtab canary …`, `trimtab rollback`."""
 
 import asyncio
 import time
@@ -20,6 +20,7 @@ from trimtab.contracts.orders import (
     AbortCommand,
     Command,
     CreateReleaseCommand,
+    DeleteReleaseCommand,
     PauseCommand,
     PromoteCommand,
     ResumeCommand,
@@ -74,6 +75,29 @@ def create(
     made = msgspec.structs.replace(origin, **changes)
     manner = Manner(nats, nkey_seed, reason, actor, dry_run, wait_s=wait, as_json=as_json)
     steer(CreateReleaseCommand(release=_checked(made)), manner)
+
+
+@release.command("delete")
+@guarded
+def delete(
+    name: Name,
+    reason: steering.Reason = "",
+    actor: steering.Actor = "",
+    dry_run: steering.DryRun = False,
+    expect_revision: steering.Expect = None,
+    wait: steering.Wait = 10.0,
+    nats: options.Nats = None,
+    nkey_seed: options.Seed = None,
+    as_json: options.Json = False,
+) -> None:
+    """Forget a release; workers unload what only it named. Refused while it serves or can be returned to.
+
+    A release that is not there is deleted already. Its components stay in the artifact store.
+    """
+    manner = Manner(
+        nats, nkey_seed, reason, actor, dry_run, expect_revision, wait_s=wait, as_json=as_json
+    )
+    steer(DeleteReleaseCommand(release=name), manner)
 
 
 @release.command("list")

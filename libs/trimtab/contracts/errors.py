@@ -41,6 +41,7 @@
     │   ├── InvalidCommand          422  the command does not fit the present state
     │   ├── RevisionConflict        409  somebody else wrote first
     │   ├── ReleaseExists           409  the same name with other content
+    │   ├── ReleaseInUse            409  it serves, is ramped, or is what a rollback returns to
     │   └── InterlockRefused        409  an interlock says no, and why
     ├── Disabled                    503  switched off by an operator
     └── InternalError               500  ours; the caller learns the request id, never the exception
@@ -521,6 +522,16 @@ class ReleaseExists(OperatorError):
             f"release {release!r} exists with content {stored}, not {offered}; use another name"
         )
         self.release, self.stored, self.offered = release, stored, offered
+
+
+class ReleaseInUse(OperatorError):
+    """A release that serves, is being ramped or is what a rollback returns to cannot be deleted."""
+
+    code = ErrorCode.CONFLICT
+
+    def __init__(self, release: str, role: str, way_out: str) -> None:
+        super().__init__(f"release {release!r} is {role} and stays; {way_out}")
+        self.release, self.role = release, role
 
 
 class InterlockRefused(OperatorError):

@@ -70,6 +70,13 @@ class CreateReleaseCommand(Message, frozen=True, kw_only=True, tag="create_relea
     """Which release."""
 
 
+class DeleteReleaseCommand(Message, frozen=True, kw_only=True, tag="delete_release"):
+    """Forget a release that nothing returns to; workers let go of what only it named."""
+
+    release: ReleaseName
+    """Which release; one that is not there is deleted already."""
+
+
 class StartCanaryCommand(Message, frozen=True, kw_only=True, tag="start_canary"):
     """Begin to ramp a release."""
 
@@ -130,6 +137,7 @@ Command = (
     | RestoreCommand
     | SetCommand
     | CreateReleaseCommand
+    | DeleteReleaseCommand
     | StartCanaryCommand
     | SetWeightCommand
     | PauseCommand

@@ -21,12 +21,13 @@ from trimtab.contracts.control import (
     Setting,
     Switch,
 )
-from trimtab.contracts.errors import InvalidCommand, ReleaseExists, UnknownRelease
+from trimtab.contracts.errors import InvalidCommand, ReleaseExists, ReleaseInUse, UnknownRelease
 from trimtab.contracts.gates import GateReport
 from trimtab.contracts.orders import (
     AbortCommand,
     Command,
     CreateReleaseCommand,
+    DeleteReleaseCommand,
     FreezeCommand,
     KillCommand,
     PauseCommand,
@@ -104,6 +105,8 @@ def change_state(  # noqa: C901 - one line per command, nothing nested
             return _set(state, command, by)
         case CreateReleaseCommand():
             return _create(state, command.release)
+        case DeleteReleaseCommand():
+            return _delete(state, command.release)
         case StartCanaryCommand():
             return _start(state, command, by)
         case SetWeightCommand():
@@ -174,6 +177,23 @@ def _create(state: ControlState, release: Release) -> ControlState:
     for name, value in release.settings.items():
         checked_in_release(name, value)
     return _with(state, releases={**state.releases, release.name: release})
+
+
+def _delete(state: ControlState, name: str) -> ControlState:
+    """Forget a release and what was measured of it; an ended canary keeps its name, as history."""
+    if name == state.stable:
+        raise ReleaseInUse(name, "the stable release", "promote another one first")
+    if name == state.previous:
+        raise ReleaseInUse(
+            name, "the previous release, to which a rollback returns", "promote another one first"
+        )
+    canary = state.canary
+    if canary is not None and canary.phase in ACTIVE_PHASES and canary.release == name:
+        raise ReleaseInUse(name, "being ramped", "`trimtab canary abort` first")
+    releases, gates = dict(state.releases), dict(state.gates)
+    releases.pop(name, None)
+    gates.pop(name, None)
+    return _with(state, releases=releases, gates=gates)
 
 
 def _start(state: ControlState, command: StartCanaryCommand, by: By) -> ControlState:

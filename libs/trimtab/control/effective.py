@@ -5,7 +5,7 @@ clock, so that every worker ends a kill by itself.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -63,15 +63,30 @@ def needed(controls: Controls, stage: Stage) -> list[str]:
     names = [state.stable, state.previous]
     if state.canary is not None and ramping:
         names.append(state.canary.release)
-    components = [getattr(state.releases[name], stage) for name in names if name in state.releases]
-    return list(dict.fromkeys(component for component in components if component is not None))
+    return _named_by((state.releases[name] for name in names if name in state.releases), stage)
 
 
 def offered(controls: Controls, stage: Stage) -> list[str]:
     """Return the components of one stage that a next canary may ask for: every known release's."""
-    known = [getattr(release, stage) for release in controls.state.releases.values()]
     asked = needed(controls, stage)
-    return [c for c in dict.fromkeys(known) if c is not None and c not in asked]
+    known = _named_by(controls.state.releases.values(), stage)
+    return [component for component in known if component not in asked]
+
+
+def wanted(controls: Controls, stage: Stage) -> list[str]:
+    """Return every component of one stage that a worker keeps loaded, the most needed ones first."""
+    return [*needed(controls, stage), *offered(controls, stage)]
+
+
+def _named_by(releases: Iterable[Release], stage: Stage) -> list[str]:
+    """Return what releases name for one stage, each once; a query model with its version is the retriever's, too."""
+    found: list[str | None] = []
+    for release in releases:
+        found.append(getattr(release, stage))
+        model = str(release.settings.get(QUERY_MODEL, ""))
+        if stage == "retrieve" and "@" in model:
+            found.append(model)
+    return list(dict.fromkeys(component for component in found if component is not None))
 
 
 def banned_releases(controls: Controls, now: float) -> set[str]:

@@ -44,9 +44,13 @@ from trimtab.worker.http import HealthServer
 from trimtab.worker.loading import Loading
 from trimtab.worker.sampler import Identity, Sampler
 from trimtab.worker.settings import DeploymentSettings, WorkerSettings
+from trimtab.worker.unloading import KEEP_S, Unloading
 
 SAMPLE_INTERVAL_S = 1.0
 """One sample a second, however many requests."""
+
+UNLOAD_LOOK_S = 1.0
+"""How often a worker looks whether a component is spare."""
 
 _READY_VALUE = {Readiness.READY: 1.0, Readiness.DEGRADED: 0.5}
 
@@ -83,12 +87,19 @@ class Worker:
     """Which component of a release this worker serves; None: none, as the gateway."""
     load_component: LoadComponent | None = None
     """Awaited for a component of a release that is not loaded yet: loads it, adds its endpoints."""
+    unload_component: LoadComponent | None = None
+    """Awaited once a component of no release any more has no endpoints: frees what its load took."""
+    keep_s: float = KEEP_S
+    """Seconds that a component stays loaded although no release names it."""
     server: Server = field(init=False)
     sampler: Sampler = field(init=False)
     link: Link = field(init=False)
     log: logs.Logger = field(init=False)
     controls: ControlFeed = field(init=False)
     _loaded: bool = False
+    _own: frozenset[str] = frozenset()
+    _prepared: Controls | None = None
+    _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _opened: bool = False
     _once_open: tuple[Readiness, str] = (Readiness.READY, "")
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -141,6 +152,12 @@ class Worker:
         self.identity.components[component] = content_hash
         COMPONENT_INFO.labels(self.service, component, content_hash[:12]).set(1)
 
+    def unloaded(self, component: str) -> None:
+        """Say that a component version is loaded no longer."""
+        content_hash = self.identity.components.pop(component, "")
+        with contextlib.suppress(KeyError):  # nobody ever said that it was loaded
+            COMPONENT_INFO.remove(self.service, component, content_hash[:12])
+
     def feel(self, readiness: Readiness, reason: str = "") -> None:
         """Change the readiness, with the reason when it is not simply ready."""
         if not self._opened and readiness in _READY_VALUE:
@@ -166,11 +183,13 @@ class Worker:
             await self.controls.start(self.connection)
             self.link.on_reconnect.append(self._reread_controls)
             await self.load(self)
+            self._own = frozenset(self.identity.components) | self.server.components
             await self._load_releases()
             await self._open()
-            sampling = asyncio.create_task(self._sample_forever())
+            forever = (self._sample_forever(), self._unload_forever())
+            tasks = [asyncio.create_task(each) for each in forever]
             await self._until_stopped()
-            await self._close(sampling)
+            await self._close(tasks)
         finally:
             health.stop()
 
@@ -188,10 +207,14 @@ class Worker:
     async def _prepare(self, controls: Controls) -> None:
         """Load what the releases that may serve need, while traffic flows; a failure is a NACK."""
         loading = self._loading
-        if not self._loaded or loading is None or not await loading.follow(controls):
+        if not self._loaded or loading is None:
             return
-        await self.server.open()
-        if self._opened:
+        async with self._changing:
+            self._prepared = controls
+            came = await loading.follow(controls)
+            if came:
+                await self.server.open()
+        if came and self._opened:
             # Before the acknowledgement: who ramps as soon as all obey must not be told that
             # nobody has loaded it.
             await self._try_to_publish_sample()
@@ -202,6 +225,41 @@ class Worker:
             return None
         load = functools.partial(self.load_component, self)
         return Loading(self.stage, load, self.identity.components, self.log)
+
+    async def _unload_forever(self) -> None:
+        if self.stage is None or self.load_component is None:
+            return
+        unloading = Unloading(self.stage, self._own, self.keep_s)
+        while True:
+            await asyncio.sleep(UNLOAD_LOOK_S)
+            try:
+                await self._unload_spare(unloading)
+            except Exception:  # this loop must not end: memory would never be freed again
+                self.log.exception("unloading_failed")
+
+    async def _unload_spare(self, unloading: Unloading) -> None:
+        """Let go of what no release names; what is in force counts, and what is being prepared."""
+        async with self._changing:
+            if self.controls.current is None or not self.connection.is_connected:
+                return
+            known = [each for each in (self.controls.current, self._prepared) if each is not None]
+            has = self.identity.components
+            for component in unloading.due(has, known, time.monotonic()):
+                await self._unload(component)
+
+    async def _unload(self, component: str) -> None:
+        try:
+            # A request under way may itself wait for controls, which wait for us: not for ever.
+            async with asyncio.timeout(self.settings.drain_timeout_s):
+                await self.server.remove(component)
+        except TimeoutError:
+            self.log.warning("component_in_use", component=component)
+            return
+        self.unloaded(component)
+        if self.unload_component is not None:
+            await self.unload_component(self, component)
+        self.log.info("component_unloaded", component=component)
+        await self._try_to_publish_sample()
 
     async def _gate(self, context: RequestContext) -> None:
         """Refuse what an operator switched off, whatever the caller's state of knowledge."""
@@ -257,9 +315,9 @@ class Worker:
         for task in waits:
             task.cancel()
 
-    async def _close(self, sampling: "asyncio.Task[None]") -> None:
+    async def _close(self, tasks: "list[asyncio.Task[None]]") -> None:
         self.feel(Readiness.DRAINING, "stopping")
-        await end(sampling)
+        await end(*tasks)
         try:
             async with asyncio.timeout(self.settings.drain_timeout_s):
                 await self.server.drain()

@@ -21,6 +21,13 @@ from trimtab.telemetry.metrics import (
 from trimtab.worker.service import Worker
 
 _RETRY_S = 2.0
+_BY_COMPONENT = (
+    RETRIEVER_INDEX_IMBALANCE,
+    RETRIEVER_INDEX_HOTTEST,
+    RETRIEVER_INDEX_GROWTH,
+    RETRIEVER_INDEX_ADVISED,
+    RETRIEVER_INDEX_ON_DEVICE,
+)
 _BEHIND = "reading the document stream again: not all passages are searchable yet"
 _AFAR = "Milvus does not have all vectors or is away: its collections are searched by words; see the log"
 _UNWRITABLE = "the passage store cannot be written; is the disk full?"
@@ -82,6 +89,16 @@ class Follower:
                 facts[f"growth.{about}"] = round(edition.shape.growth, 3)
                 facts[f"{ADVICE}{about}"] = advice(name, edition.shape)
                 _measure(name, component, edition.shape)
+
+    def forget(self, component: str) -> None:
+        """Say nothing more of a component that was unloaded."""
+        facts = self._worker.identity.facts
+        for key in [key for key in facts if key.endswith(f".{component}")]:
+            del facts[key]
+        for name in self._catalogue.collections:
+            for gauge in _BY_COMPONENT:
+                with contextlib.suppress(KeyError):  # a collection that it never had an index of
+                    gauge.remove(name, component)
 
     def _tell_of_mirrors(self) -> None:
         """Say which collections are searched without their vectors; the worker limps as long as one is."""

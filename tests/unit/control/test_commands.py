@@ -4,16 +4,18 @@ import msgspec
 import pytest
 
 from tests.unit.control.documents import canary, kill, release, state
-from trimtab.contracts.control import KillLane, Phase, Switch
+from trimtab.contracts.control import ACTIVE_PHASES, KillLane, Phase, Switch
 from trimtab.contracts.errors import (
     InvalidCommand,
     ReleaseExists,
+    ReleaseInUse,
     SettingOutOfBounds,
     UnknownRelease,
 )
 from trimtab.contracts.orders import (
     AbortCommand,
     CreateReleaseCommand,
+    DeleteReleaseCommand,
     FreezeCommand,
     KillCommand,
     PauseCommand,
@@ -79,6 +81,39 @@ def test_a_release_is_immutable_and_creating_it_again_changes_nothing() -> None:
     assert change_state(one, CreateReleaseCommand(release=release("next")), BY) == one
     with pytest.raises(ReleaseExists):
         change_state(one, CreateReleaseCommand(release=release("next", rerank=None)), BY)
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        pytest.param("base", "the stable release", id="stable"),
+        pytest.param("before", "the previous release", id="previous"),
+        pytest.param("next", "being ramped", id="ramped"),
+    ],
+)
+@pytest.mark.parametrize("phase", sorted(ACTIVE_PHASES))
+def test_a_release_that_requests_may_still_reach_is_not_deleted(
+    name: str, role: str, phase: Phase
+) -> None:
+    desired = msgspec.structs.replace(
+        state("base", "before", "next", canary=canary("next", 0, phase)), previous="before"
+    )
+
+    with pytest.raises(ReleaseInUse, match=role):
+        change_state(desired, DeleteReleaseCommand(release=name), BY)
+
+
+def test_a_deleted_release_and_its_gates_are_gone_and_deleting_it_again_changes_nothing() -> None:
+    ended = state("base", "next", canary=canary("next", 0, Phase.ROLLED_BACK))
+    ended = msgspec.structs.replace(ended, gates={"next": {}, "base": {}})
+
+    after = change_state(ended, DeleteReleaseCommand(release="next"), BY)
+
+    assert (set(after.releases), set(after.gates)) == ({"base"}, {"base"})
+    assert after.canary == ended.canary, "what became of it stays known"
+    assert change_state(after, DeleteReleaseCommand(release="next"), BY) == after
+    with pytest.raises(UnknownRelease):
+        change_state(after, StartCanaryCommand(release="next"), BY)
 
 
 def test_a_canary_is_started_promoted_and_its_predecessor_stays_warm() -> None:

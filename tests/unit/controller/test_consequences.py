@@ -1,5 +1,6 @@
 """What a dry run says that each worker would do: a line per worker that would change, none for the others."""
 
+import msgspec
 import pytest
 
 from services.controller.consequences import consequences
@@ -8,6 +9,7 @@ from trimtab.contracts.control import Switch
 from trimtab.contracts.orders import (
     Command,
     CreateReleaseCommand,
+    DeleteReleaseCommand,
     KillCommand,
     Order,
     RestoreCommand,
@@ -108,6 +110,23 @@ def test_a_canary_is_loaded_by_its_stage_and_routed_by_the_gateway() -> None:
         "gateway-1: sends 5 % to next, the rest to base",
         "reranker-1: loads mlp-next@1",
     ]
+
+
+def test_who_holds_what_only_a_deleted_release_names_unloads_it() -> None:
+    lines = would(
+        DeleteReleaseCommand(release="base-2"),
+        controls(
+            msgspec.structs.replace(
+                state("next", "base"),
+                releases={
+                    "next": release("next", rerank="mlp-next@1"),
+                    "base-2": release("base-2", rerank="mlp-base@1"),
+                },
+            )
+        ),
+    )
+
+    assert "reranker-1: loads mlp-next@1, unloads mlp-base@1, unless its settings name it" in lines
 
 
 def test_a_banned_canary_is_refused_everywhere_and_gets_nothing() -> None:

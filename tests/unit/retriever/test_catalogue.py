@@ -1,7 +1,9 @@
 """From the disk to what may be searched: collections, and an edition of each per component."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -244,6 +246,29 @@ async def test_each_component_keeps_snapshots_of_its_own(tmp_path: Path) -> None
         await catalogue.add(SECOND, WITH_IVF)
         assert answers_exactly(catalogue.get(SECOND, "docs"), VECTORS[:200])
     assert refused() == before
+
+
+async def test_a_removed_component_leaves_memory_and_disk_and_the_others_answer_on(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path, 0, 380)
+    folder = snapshots_of(tmp_path, "docs", SECOND)
+    async with opened(tmp_path, PLAN) as catalogue:
+        await catalogue.add(SECOND, WITH_IVF)
+    async with opened(tmp_path, PLAN) as catalogue:
+        await catalogue.add(SECOND, WITH_IVF)
+        edition = weakref.ref(catalogue.get(SECOND, "docs"))
+        saved = snapshot.newest(folder)
+        await catalogue.remove(SECOND)
+        gc.collect()
+        left, gone = catalogue.components, edition()
+        await catalogue.apply(batch(380, 400))
+        answering = catalogue.get(FIRST, "docs")
+        grown = answering.collection.size
+
+    assert saved is not None
+    assert not folder.exists(), "the close wrote none either"
+    assert (left, gone, grown) == ([FIRST], None, 400)
 
 
 async def test_passages_are_put_while_a_snapshot_is_sealed_and_the_next_start_has_them(

@@ -1,0 +1,41 @@
+"""A component that no release names leaves after a while; those of the settings never do."""
+
+from tests.unit.control.documents import canary, controls, state
+from trimtab.worker.unloading import Unloading
+
+KNOWN = controls(state("base", "next", "later", canary=canary("next", 500)))
+HAS = ["mlp-own@1", "mlp-base@1", "mlp-next@1", "mlp-later@1", "mlp-old@1"]
+
+
+def unloading() -> Unloading:
+    return Unloading("rerank", frozenset({"mlp-own@1"}), keep_s=10.0)
+
+
+def test_only_what_neither_a_release_nor_the_settings_name_leaves() -> None:
+    spare = unloading()
+
+    assert spare.due(HAS, [KNOWN], now=100.0) == []
+    assert spare.due(HAS, [KNOWN], now=110.0) == ["mlp-old@1"]
+
+
+def test_who_heard_later_may_ask_for_it_a_while_longer() -> None:
+    spare = unloading()
+    spare.due(HAS, [KNOWN], now=100.0)
+
+    assert spare.due(HAS, [KNOWN], now=109.9) == []
+
+
+def test_what_is_wanted_again_meanwhile_begins_anew() -> None:
+    spare, again = unloading(), controls(state("base", "next", "later", "old"))
+    spare.due(HAS, [KNOWN], now=100.0)
+    spare.due(HAS, [again], now=105.0)
+
+    assert spare.due(HAS, [KNOWN], now=111.0) == []
+    assert spare.due(HAS, [KNOWN], now=121.0) == ["mlp-old@1"]
+
+
+def test_what_is_being_prepared_for_stays_though_what_is_in_force_does_not_name_it() -> None:
+    spare, prepared = unloading(), controls(state("base", "old"))
+    spare.due(HAS, [KNOWN, prepared], now=100.0)
+
+    assert spare.due(HAS, [KNOWN, prepared], now=200.0) == []
