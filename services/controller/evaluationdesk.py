@@ -6,6 +6,7 @@ among them, hear of it at once, and read the store every few seconds in case the
 
 import contextlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import nats.errors
@@ -50,7 +51,7 @@ class EvaluationDesk:
         return EvaluationReply(kept=kept)
 
     async def recall(self) -> None:
-        """Hear everything that is kept."""
+        """Hear everything that is kept, and show no longer what is too old."""
         try:
             kept = await self.store.read()
         except BusUnavailable as error:
@@ -58,15 +59,37 @@ class EvaluationDesk:
             return
         for evaluation in kept:
             self.hear(evaluation)
+        self.forget(time.time())
 
     def hear(self, evaluation: Evaluation) -> None:
-        """Take one that is stored, and show its figures."""
+        """Take one that is stored; show its figures unless a later one is known, or it is too old to speak."""
         self.heard.hear(evaluation)
-        figures = {
-            "recall_at_5": evaluation.recall_at_5,
-            "recall_at_5_drop": evaluation.before - evaluation.recall_at_5,
-            "contain_at_50": evaluation.contain_at_50,
-        }
-        for figure, value in figures.items():
-            if value is not None:
-                EVALUATION.labels(evaluation.release, figure).set(value)
+        if self.heard.of([evaluation.release], time.time()) == evaluation:
+            _show(evaluation.release, _figures(evaluation))
+
+    def forget(self, now: float) -> None:
+        """Show no longer what is too old to speak: an alert in Prometheus would outlast its release."""
+        for old in self.heard.forget(now):
+            _show(old.release, dict.fromkeys(_figures(old)))
+
+
+def _figures(evaluation: Evaluation) -> dict[str, float | None]:
+    alone = evaluation.retrieved
+    return {
+        "recall_at_5": evaluation.recall_at_5,
+        "recall_at_5_drop": evaluation.before - evaluation.recall_at_5,
+        "mrr_at_10": evaluation.mrr_at_10,
+        "contain_at_50": evaluation.contain_at_50,
+        "retrieved_recall_at_5": None if alone is None else alone.recall_at_5,
+        "retrieved_mrr_at_10": None if alone is None else alone.mrr_at_10,
+        "retrieved_contain_at_50": None if alone is None else alone.contain_at_50,
+    }
+
+
+def _show(release: str, figures: Mapping[str, float | None]) -> None:
+    for figure, value in figures.items():
+        if value is not None:
+            EVALUATION.labels(release, figure).set(value)
+        else:
+            with contextlib.suppress(KeyError):  # it was not shown
+                EVALUATION.remove(release, figure)

@@ -21,6 +21,13 @@ class Evaluations:
         if known is None or evaluation.at > known.at:
             self._newest[evaluation.release] = evaluation
 
+    def forget(self, now: float) -> list[Evaluation]:
+        """Return those that speak for nobody any more, each of them once."""
+        old = [each for each in self._newest.values() if now - each.at >= HOLDS_S]
+        for each in old:
+            del self._newest[each.release]
+        return old
+
     def speaking(self, now: float) -> list[Evaluation]:
         """Return those that still speak for their release, the oldest first."""
         alive = (each for each in self._newest.values() if now - each.at < HOLDS_S)

@@ -11,6 +11,17 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 """Of queries."""
 
 
+class RetrievedFigures(Message, frozen=True, kw_only=True):
+    """The same queries answered by the encoder and the retriever alone: what a reranker has to improve on."""
+
+    recall_at_5: Share
+    """Share of the queries with something relevant among the first five."""
+    mrr_at_10: Share
+    """Mean reciprocal rank of the first relevant one among the first ten."""
+    contain_at_50: Share
+    """Share of the queries with something relevant among the first fifty."""
+
+
 class Evaluation(Message, frozen=True, kw_only=True):
     """One run of `trimtab eval run --publish`.
 
@@ -32,6 +43,10 @@ class Evaluation(Message, frozen=True, kw_only=True):
     """Median of the same over earlier runs of the same queries."""
     contain_at_50: Share | None = None
     """Share of the queries with something relevant among the first fifty; None when not so many were asked for."""
+    mrr_at_10: Share | None = None
+    """Mean reciprocal rank of the first relevant one among the first ten; None from who does not tell."""
+    retrieved: RetrievedFigures | None = None
+    """Before the reranker, within the day before; None when nobody measured that."""
 
 
 class EvaluationReply(Message, frozen=True, kw_only=True):

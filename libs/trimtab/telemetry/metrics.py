@@ -418,7 +418,8 @@ ALERT_FIRING = Gauge(
 )
 EVALUATION = Gauge(
     "controller_evaluation_ratio",
-    "Newest evaluation of a release, by figure: recall_at_5, recall_at_5_drop, contain_at_50.",
+    "Newest evaluation of a release, for 36 hours, by figure: recall_at_5, recall_at_5_drop, mrr_at_10, contain_at_50;"
+    " retrieved_recall_at_5, retrieved_mrr_at_10, retrieved_contain_at_50: before the reranker.",
     ("release", "figure"),
     registry=REGISTRY,
 )

@@ -6,6 +6,7 @@ import pytest
 
 from trimtab.cli.evaluate.publish import evaluation_of
 from trimtab.cli.failure import Failure
+from trimtab.contracts.evaluation import RetrievedFigures
 
 
 def record(
@@ -21,7 +22,11 @@ def record(
         "collection": "docs",
         "queries": 200,
         "releases": {"base": 200} if releases is None else releases,
-        "metrics": {"R@5": {"mean": recall}, "Contain@50": {"mean": 0.9}},
+        "metrics": {
+            "R@5": {"mean": recall},
+            "MRR@10": {"mean": recall / 2},
+            "Contain@50": {"mean": 0.9},
+        },
     }
 
 
@@ -31,7 +36,23 @@ def test_a_run_stands_beside_the_median_of_the_last_seven() -> None:
     told = evaluation_of(record(0.4), earlier)
 
     assert (told.release, told.queries, told.recall_at_5, told.before) == ("base", 200, 0.4, 0.53)
-    assert told.contain_at_50 == 0.9
+    assert (told.contain_at_50, told.mrr_at_10, told.retrieved) == (0.9, 0.2, None)
+
+
+def test_a_run_names_what_the_retriever_alone_found_within_the_day_before() -> None:
+    night = 10 * 24 * 3600.0
+    alone = [
+        {**record(0.3), "at": night - 60.0},
+        {**record(0.2, {"next": 200}), "at": night - 30.0},
+        {**record(0.1, error_rate=0.5), "at": night - 20.0},
+    ]
+    run = {**record(0.4), "at": night}
+
+    told = evaluation_of(run, [record(0.5)], alone)
+    late = evaluation_of({**run, "at": night + 24 * 3600}, [record(0.5)], alone)
+
+    assert told.retrieved == RetrievedFigures(recall_at_5=0.3, mrr_at_10=0.15, contain_at_50=0.9)
+    assert late.retrieved is None
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,8 @@ def run(
         record.show(summary, answers)
         record.show_sparse(answers, seed)
     if publish and not answers.errors:
-        told = evaluation_of(line, record.same_queries(kept, line)[:-1])
+        alone = record.same_queries(kept, {**line, "through": "retriever"})
+        told = evaluation_of(line, record.same_queries(kept, line)[:-1], alone)
         asyncio.run(tell(nats_url(nats), nkey_seed, told))
     if answers.errors:
         raise typer.Exit(ExitCode.FAILED)
