@@ -7,7 +7,7 @@ the command itself: a setting out of its bounds, a second canary, a rollback to 
 from collections.abc import Iterator, Mapping, Sequence
 
 from services.controller.policy import Policy
-from services.controller.querymodels import query_model_loaded
+from services.controller.querymodels import loaded_models, query_model_loaded
 from trimtab.contracts.component import STAGES, Release, Stage
 from trimtab.contracts.control import Canary, ControlState, Switch
 from trimtab.contracts.gates import Gate
@@ -98,7 +98,8 @@ class Interlocks:
 
     def _holders(self, stage: Stage, component: str) -> Iterator[WorkerStatus]:
         for worker in self._workers:
-            if worker.service == STAGES[stage] and component in worker.components:
+            serves = component in worker.components and component not in loaded_models(worker)
+            if worker.service == STAGES[stage] and serves:
                 yield worker
 
     def _not_banned(self, before: Controls, release: Release) -> Finding:

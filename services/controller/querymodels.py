@@ -14,10 +14,22 @@ FACT = "query_models"
 """Fact of a retriever: references, with a blank between."""
 
 
+_MORE = (
+    "running retrievers load what a release names with its version"
+    " (`trimtab release create NAME --setting retriever.impl=MODEL@VERSION`),"
+    " and at their start what RETRIEVER_QUERY_MODELS does"
+)
+
+
+def loaded_models(worker: WorkerStatus) -> list[str]:
+    """Return the query models that a worker says it has loaded."""
+    return str(worker.facts.get(FACT, "")).split()
+
+
 def query_model_loaded(workers: Sequence[WorkerStatus], asked: str) -> Finding:
     """Return whether one of the live ``workers`` can search with ``asked``, a name or a reference."""
     known = {
-        worker.instance: str(worker.facts.get(FACT, "")).split()
+        worker.instance: loaded_models(worker)
         for worker in workers
         if worker.service == "retriever"
     }
@@ -27,8 +39,7 @@ def query_model_loaded(workers: Sequence[WorkerStatus], asked: str) -> Finding:
     detail = (
         f"{asked} on {', '.join(holders) or 'every retriever'}"
         if ok
-        else f"no live retriever has loaded {asked}; loaded: {others or 'none'}"
-        "; RETRIEVER_QUERY_MODELS names more"
+        else f"no live retriever has loaded {asked}; loaded: {others or 'none'}; {_MORE}"
     )
     return Finding(interlock="query_model", ok=ok, detail=detail)
 

@@ -38,6 +38,7 @@ from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.orders import (
     Command,
     CreateReleaseCommand,
+    Finding,
     KillCommand,
     Order,
     Outcome,
@@ -116,10 +117,46 @@ class Scene:
         outcome, _ = await execute(store, order, now=time.time())
         await self._obeyed(outcome)
 
+    async def has(self, model: str) -> None:
+        """Wait until the controller has heard that the retriever loaded a query model."""
+        async with asyncio.timeout(60):
+            while not any(
+                model in each.components for each in (await self.client.status()).workers
+            ):
+                await asyncio.sleep(0.02)
+
+    async def findings_of_a_canary(self, release: str) -> list[Finding]:
+        """What the interlocks would say of a first request to it."""
+        order = Order(
+            operation=uuid.uuid4().hex,
+            command=StartCanaryCommand(release=release, weight_bp=500),
+            actor="test",
+            reason="test",
+            dry_run=True,
+        )
+        return (await self.client.order(order)).findings
+
+    async def query_model_of_a_canary(self, release: str) -> list[Finding]:
+        """What the interlock of query models would say."""
+        found = await self.findings_of_a_canary(release)
+        return [each for each in found if each.interlock == "query_model"]
+
     async def _obeyed(self, outcome: Outcome) -> None:
         async with asyncio.timeout(60):
             while self.gateway.controls.revision < outcome.revision:
                 await asyncio.sleep(0.01)
+
+
+def damaged(folder: Path, reference: str) -> Path:
+    """Write a model whose checksums fit and whose golden answers are another's."""
+    made = querymodels.save(folder, reference)
+    weights = made / "model.safetensors"
+    tensors = dict(load(weights.read_bytes()))
+    tensors["mlp3.bias"] = tensors["mlp3.bias"] + 1
+    weights.write_bytes(save(tensors))
+    name, _, version = reference.partition("@")
+    write_manifest(made, name=name, version=version, kind="query-model")
+    return made
 
 
 def counted(metric: str, **labels: str) -> float:
@@ -258,16 +295,8 @@ async def test_a_release_whose_query_model_nobody_loaded_is_not_ramped(scene: Sc
     named = msgspec.structs.replace(BASE, name="next", settings={"retriever.impl": "amn_v0"})
     await scene.order(CreateReleaseCommand(release=named))
 
-    order = Order(
-        operation=uuid.uuid4().hex,
-        command=StartCanaryCommand(release="next", weight_bp=500),
-        actor="test",
-        reason="test",
-        dry_run=True,
-    )
-    outcome = await scene.client.order(order)
+    [finding] = await scene.query_model_of_a_canary("next")
 
-    [finding] = [each for each in outcome.findings if each.interlock == "query_model"]
     assert not finding.ok
     assert "no live retriever has loaded amn_v0" in finding.detail
 
@@ -338,16 +367,68 @@ async def test_a_trained_model_is_loaded_from_the_store_and_searched_with(
     assert short.degraded == ["query_model: window_short"]
 
 
+async def test_a_running_retriever_loads_the_query_model_of_a_release_before_it_serves(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> None:
+    async with scene_of(nats_server, connection, tmp_path) as scene:
+        store = await ArtifactStore.open(connection)
+        made = querymodels.save(tmp_path / "made", "amn_v0@1")
+        await store.push(made)
+        named = msgspec.structs.replace(BASE, name="next", settings={"retriever.impl": "amn_v0@1"})
+        await scene.order(CreateReleaseCommand(release=named))
+        await scene.has("amn_v0@1")
+        [canary] = await scene.query_model_of_a_canary("next")
+        await scene.order(impl("amn_v0@1"))
+        reply = await scene.client.search("a question", collection="docs", context=TEXTS[:4])
+        readiness = scene.retriever.identity.readiness
+
+    model = load_model(made)
+    assert scene.retriever.identity.components["amn_v0@1"] == model.content_hash
+    assert readiness == Readiness.READY
+    assert (canary.ok, canary.detail) == (True, "amn_v0@1 on retriever-1")
+    assert (reply.versions["query_model"], reply.degraded) == ("amn_v0@1", [])
+
+
+async def test_a_release_whose_query_model_is_damaged_is_not_ramped_and_the_others_serve(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> None:
+    async with scene_of(nats_server, connection, tmp_path) as scene:
+        await (await ArtifactStore.open(connection)).push(damaged(tmp_path / "made", "amn_v0@1"))
+        bad, absent = (
+            msgspec.structs.replace(BASE, name=model, settings={"retriever.impl": f"{model}@1"})
+            for model in ("amn_v0", "gru_v0")
+        )
+        await scene.order(CreateReleaseCommand(release=bad))
+        last = await scene.order(CreateReleaseCommand(release=absent))
+        async with asyncio.timeout(60):  # the retriever looked at both, and went on
+            while scene.retriever.controls.revision < last.revision:
+                await asyncio.sleep(0.01)
+        found = [await scene.query_model_of_a_canary(each.name) for each in (bad, absent)]
+        reply = await scene.client.search("passage 3", collection="docs")
+
+    assert [finding.ok for [finding] in found] == [False, False]
+    assert "no live retriever has loaded amn_v0@1" in found[0][0].detail
+    assert "--setting retriever.impl=MODEL@VERSION" in found[0][0].detail
+    assert scene.retriever.identity.facts["query_models"] == "last_vec mean"
+    assert reply.results[0].id == "passage 3"
+
+
+async def test_a_query_model_is_no_index_that_a_release_could_retrieve_with(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> None:
+    await (await ArtifactStore.open(connection)).push(querymodels.save(tmp_path / "made"))
+    async with scene_of(nats_server, connection, tmp_path, query_models="amn_v0@1") as scene:
+        wrong = msgspec.structs.replace(BASE, name="next", retrieve="amn_v0@1")
+        await scene.order(CreateReleaseCommand(release=wrong))
+        findings = await scene.findings_of_a_canary("next")
+
+    assert [each.ok for each in findings if each.interlock == "loaded:retrieve"] == [False]
+
+
 async def test_a_model_that_cannot_be_loaded_degrades_the_worker_and_not_its_searches(
     nats_server: LocalServer, connection: NatsClient, tmp_path: Path
 ) -> None:
-    broken = querymodels.save(tmp_path / "made", "amn_v0@1")
-    weights = broken / "model.safetensors"
-    tensors = dict(load(weights.read_bytes()))
-    tensors["mlp3.bias"] = tensors["mlp3.bias"] + 1
-    weights.write_bytes(save(tensors))
-    write_manifest(broken, name="amn_v0", version="1", kind="query-model")
-    await (await ArtifactStore.open(connection)).push(broken)
+    await (await ArtifactStore.open(connection)).push(damaged(tmp_path / "made", "amn_v0@1"))
     await (await ArtifactStore.open(connection)).push(querymodels.save(tmp_path / "made", "fine@1"))
     named = "amn_v0@1,gru_v0@1,fine@1"
     async with scene_of(nats_server, connection, tmp_path, query_models=named) as scene:

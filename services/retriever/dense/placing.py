@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from services.retriever.dense.index import DenseIndex
 from services.retriever.dense.ivf import IvfLists
@@ -82,7 +81,10 @@ class Placing:
         index = edition.index
         if type(index) is IvfLists:  # not its subclass of codes, which no clone here can hold
             loop = asyncio.get_running_loop()
-            failed = partial(loop.call_soon_threadsafe, self._fell_back)
+
+            def failed(where: str) -> None:  # in the thread that searched or cloned
+                loop.call_soon_threadsafe(self._fell_back, where)
+
             index = OnDevice(index, device, failed)
         if not isinstance(index, OnDevice) or not index.stale:
             return

@@ -63,19 +63,28 @@ def wants_model(request: RetrieveRequest) -> bool:
 
 
 class QueryModels:
-    """The query models of one worker."""
+    """The query models of one worker; changed by the event loop while another thread asks."""
 
     def __init__(self, models: Iterable[QueryModel] = ()) -> None:
         """``models`` beside ``last_vec`` and ``mean``; a bare name means the first of that name."""
-        self._models: dict[str, QueryModel] = {}
-        for model in (Mean(), *models):
-            self._models[model.reference] = model
-            self._models.setdefault(model.reference.partition("@")[0], model)
+        self._models = _by_name((Mean(), *models))
 
     @property
     def references(self) -> list[str]:
         """What may be asked for, by reference, ``last_vec`` first."""
-        return [LAST_VEC, *dict.fromkeys(model.reference for model in self._models.values())]
+        return [LAST_VEC, *(model.reference for model in self._loaded)]
+
+    def add(self, model: QueryModel) -> None:
+        """Answer with one more model from now on; a bare name goes on meaning the model that it did."""
+        self._models = _by_name((*self._loaded, model))
+
+    def remove(self, reference: str) -> None:
+        """Answer with a model no longer: who asks for it falls back."""
+        self._models = _by_name(model for model in self._loaded if model.reference != reference)
+
+    @property
+    def _loaded(self) -> list[QueryModel]:
+        return list({model.reference: model for model in self._models.values()}.values())
 
     def choose(self, request: RetrieveRequest) -> Choice:
         """Return the vector to search with.
@@ -95,6 +104,14 @@ class QueryModels:
         if not model.fits(request.namespace, request.vector.dim):
             return Choice(LAST_VEC, fallback=Fallback.NAMESPACE)
         return _asked(model, window)
+
+
+def _by_name(models: Iterable[QueryModel]) -> dict[str, QueryModel]:
+    found: dict[str, QueryModel] = {}
+    for model in models:
+        found[model.reference] = model
+        found.setdefault(model.reference.partition("@")[0], model)
+    return found
 
 
 def _asked(model: QueryModel, window: Vectors) -> Choice:

@@ -1,4 +1,4 @@
-"""The query models that an operator named, fetched, verified and loaded in a thread; a bad one is left out."""
+"""The query models that an operator or a release named, verified and loaded in a thread."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,17 +23,23 @@ class LoadedModels:
 
 
 async def load_models(worker: Worker, references: Sequence[str], components: Path) -> LoadedModels:
-    """Load each of ``references`` from the store, or from the folder ``components``."""
+    """Load each of ``references`` from the store, or from the folder ``components``; a bad one is left out."""
     models, refused = [], []
     for reference in references:
         try:
             cache = worker.deployment.home / "components"
             folder, _ = await provide(worker.connection, reference, cache, shipped(components))
-            model = await asyncio.to_thread(load_model, folder)
+            model = await load_one(worker, reference, folder)
         except ArtifactError as error:
             refused.append(f"query model {reference} is not loaded: {error.detail}")
             worker.log.warning("component_refused", component=reference, error=type(error).__name__)
         else:
             models.append(model)
-            worker.loaded(reference, model.content_hash)
     return LoadedModels(models, refused)
+
+
+async def load_one(worker: Worker, reference: str, folder: Path) -> TrainedModel:
+    """Load a model from its folder and say so; raises what :func:`load_model` does."""
+    model = await asyncio.to_thread(load_model, folder)
+    worker.loaded(reference, model.content_hash)
+    return model

@@ -7,7 +7,7 @@ from tests.unit.control.documents import canary, controls, kill, release, state
 from trimtab.contracts.control import Phase, Setting, Switch
 from trimtab.contracts.errors import SettingOutOfBounds, UnknownSetting
 from trimtab.contracts.mapping import MappingMode
-from trimtab.control.effective import effective, effective_hash, needed, routing, setting
+from trimtab.control.effective import effective, effective_hash, needed, offered, routing, setting
 from trimtab.control.tunables import checked
 
 
@@ -119,6 +119,28 @@ def test_every_release_that_may_be_asked_for_is_loaded() -> None:
     )
 
     assert needed(controls(desired), "rerank") == ["mlp-base@1", "mlp-old@1", "mlp-next@1"]
+
+
+def test_a_query_model_that_a_release_names_with_its_version_is_loaded_by_retrievers_alone() -> (
+    None
+):
+    desired = msgspec.structs.replace(state("base", "old", "next", "idle"), previous="old")
+    models = {"base": "mean", "old": "amn_v0", "next": "gru_v0@1", "idle": "gru_v0@1"}
+    releases = {
+        name: msgspec.structs.replace(release, settings={"retriever.impl": models[name]})
+        for name, release in desired.releases.items()
+    }
+    steered = controls(msgspec.structs.replace(desired, releases=releases))
+    ramping = msgspec.structs.replace(steered.state, canary=canary("next", 0))
+
+    index = steered.release.retrieve
+    assert [name for name in needed(steered, "retrieve") if "v0" in name] == []
+    assert index in needed(steered, "retrieve")
+    assert [name for name in offered(steered, "retrieve") if "v0" in name] == ["gru_v0@1"]
+    assert "gru_v0@1" in needed(controls(ramping), "retrieve")
+    assert "gru_v0@1" not in offered(controls(ramping), "retrieve")
+    for stage in ("encode", "rerank", "map"):
+        assert "gru_v0@1" not in offered(steered, stage)
 
 
 def test_equal_configurations_have_equal_hashes_whatever_their_revisions() -> None:

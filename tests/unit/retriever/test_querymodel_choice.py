@@ -70,6 +70,22 @@ def test_a_model_answers_to_its_reference_and_the_first_of_a_name_to_the_name() 
     assert models.references == [LAST_VEC, MEAN, "amn_v0@2", "amn_v0@1"]
 
 
+def test_a_model_that_comes_answers_from_then_on_and_one_that_goes_no_longer() -> None:
+    models = QueryModels([Fixed("amn_v0@1", ROWS[0])])
+
+    models.add(Fixed("amn_v0@2", ROWS[1]))
+    models.add(Fixed("gru_v0@1", ROWS[2]))
+    both = [chosen(models, name, ROWS).impl for name in ("amn_v0", "amn_v0@2", "gru_v0")]
+    models.remove("amn_v0@1")
+    models.remove("gru_v0@1")
+    left = [chosen(models, name, ROWS) for name in ("amn_v0@1", "amn_v0", "gru_v0", "gru_v0@1")]
+
+    assert both == ["amn_v0@1", "amn_v0@2", "gru_v0@1"]
+    assert [each.impl for each in left] == [LAST_VEC, "amn_v0@2", LAST_VEC, LAST_VEC]
+    assert left[0].fallback == left[2].fallback == left[3].fallback == Fallback.NOT_LOADED
+    assert models.references == [LAST_VEC, MEAN, "amn_v0@2"]
+
+
 @pytest.mark.parametrize(
     ("impl", "rows", "why"),
     [
