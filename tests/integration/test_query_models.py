@@ -38,6 +38,7 @@ from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.orders import (
     Command,
     CreateReleaseCommand,
+    DeleteReleaseCommand,
     Finding,
     KillCommand,
     Order,
@@ -181,6 +182,7 @@ async def scene_of(
     encoder, home_of = Encoder(), deployment(server, home)
     settings = WorkerSettings(instance="e-0")
     retriever = stream.worker(server, home, query_models=query_models)
+    retriever.keep_s = 0.0  # what a deleted release brought goes at the next look
     gateway = build_gateway(home_of, GatewaySettings(instance="g-0", api_port=0))
     workers = [Worker("encoder", "by hash", home_of, settings, encoder.load), retriever, gateway]
     if controller:
@@ -367,7 +369,7 @@ async def test_a_trained_model_is_loaded_from_the_store_and_searched_with(
     assert short.degraded == ["query_model: window_short"]
 
 
-async def test_a_running_retriever_loads_the_query_model_of_a_release_before_it_serves(
+async def test_a_running_retriever_has_the_query_model_of_a_release_from_before_it_serves_until_it_is_gone(
     nats_server: LocalServer, connection: NatsClient, tmp_path: Path
 ) -> None:
     async with scene_of(nats_server, connection, tmp_path) as scene:
@@ -380,10 +382,19 @@ async def test_a_running_retriever_loads_the_query_model_of_a_release_before_it_
         [canary] = await scene.query_model_of_a_canary("next")
         await scene.order(impl("amn_v0@1"))
         reply = await scene.client.search("a question", collection="docs", context=TEXTS[:4])
-        readiness = scene.retriever.identity.readiness
+        readiness, loaded = scene.retriever.identity.readiness, scene.retriever.identity.components
+        content_hash = loaded["amn_v0@1"]
+        await scene.order(RestoreCommand(switch=Switch.RETRIEVER_IMPL))
+        await scene.order(DeleteReleaseCommand(release="next"))
+        async with asyncio.timeout(60):
+            while "amn_v0@1" in loaded:
+                await asyncio.sleep(0.01)
+        left = scene.retriever.identity.facts["query_models"]
+        own = await scene.client.search("passage 3", collection="docs")
 
     model = load_model(made)
-    assert scene.retriever.identity.components["amn_v0@1"] == model.content_hash
+    assert content_hash == model.content_hash
+    assert (left, own.results[0].id) == ("last_vec mean", "passage 3")
     assert readiness == Readiness.READY
     assert (canary.ok, canary.detail) == (True, "amn_v0@1 on retriever-1")
     assert (reply.versions["query_model"], reply.degraded) == ("amn_v0@1", [])

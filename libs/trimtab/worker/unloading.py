@@ -26,9 +26,12 @@ class Unloading:
     def due(self, has: Collection[str], known: Iterable[Controls], now: float) -> list[str]:
         """Return what is to be unloaded at ``now``, in seconds of a monotonic clock.
 
-        ``has``: what is loaded. ``known``: the controls in force, and those that are being prepared for.
+        ``has``: what is loaded. ``known``: the controls in force, and those that are being prepared for; what
+        a switch names, as that of the query model does, stays until it is taken back.
         """
-        keep = self.own.union(*(wanted(controls, self.stage) for controls in known))
+        keep = set(self.own)
+        for controls in known:
+            keep.update(wanted(controls, self.stage), (kill.value for kill in controls.lane.kills))
         spare = [component for component in has if component not in keep]
         self._unwanted_since = {each: self._unwanted_since.get(each, now) for each in spare}
         return [each for each in spare if now - self._unwanted_since[each] >= self.keep_s]

@@ -1,6 +1,7 @@
 """A component that no release names leaves after a while; those of the settings never do."""
 
-from tests.unit.control.documents import canary, controls, state
+from tests.unit.control.documents import canary, controls, kill, state
+from trimtab.contracts.control import Switch
 from trimtab.worker.unloading import Unloading
 
 KNOWN = controls(state("base", "next", "later", canary=canary("next", 500)))
@@ -39,3 +40,12 @@ def test_what_is_being_prepared_for_stays_though_what_is_in_force_does_not_name_
     spare.due(HAS, [KNOWN, prepared], now=100.0)
 
     assert spare.due(HAS, [KNOWN, prepared], now=200.0) == []
+
+
+def test_a_query_model_stays_while_a_release_or_the_switch_names_it() -> None:
+    spare = Unloading("retrieve", frozenset({"hybrid@1"}), keep_s=10.0)
+    has = ["hybrid@1", "amn_v0@1", "gru_v0@1"]
+    thrown = controls(state(), kill(Switch.RETRIEVER_IMPL, "amn_v0@1"))
+    spare.due(has, [thrown], now=100.0)
+
+    assert spare.due(has, [thrown], now=110.0) == ["gru_v0@1"]
