@@ -21,6 +21,8 @@ class Failure(Exception):
     ) -> None:
         super().__init__(problem)
         self.problem, self.remedy, self.code, self.error = problem, remedy, code, error
+        self.result: dict[str, Any] = {}
+        """What was found before it, for scripts: it stands beside the error in the one JSON value."""
 
 
 def of(error: TrimtabError) -> Failure:
@@ -54,7 +56,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 def _shown(failure: Failure, arguments: dict[str, Any]) -> typer.Exit:
     if arguments.get("as_json"):
         error = {"name": failure.error, "problem": failure.problem, "remedy": failure.remedy}
-        print_json({"error": error})
+        print_json({**failure.result, "error": error})
     console = stderr()
     console.print(f"error: {failure.problem}", style="red", markup=False, soft_wrap=True)
     console.print(f"try: {failure.remedy}", markup=False, soft_wrap=True)

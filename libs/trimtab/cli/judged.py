@@ -1,5 +1,6 @@
 """What the measuring commands share: gates on the screen, a progress bar, a file of queries, exit codes."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,10 +30,22 @@ ReleaseName = Annotated[
     ),
 ]
 
+
+def writable(file: Path | None) -> Path | None:
+    """Refuse a file whose folder cannot take it before anything is asked; a typer callback."""
+    if file is not None and not os.access(file.absolute().parent, os.W_OK | os.X_OK):
+        raise typer.BadParameter(f"{file} cannot be written; name a file in a folder that exists")
+    return file
+
+
 ReportFile = Annotated[
     Path | None,
     typer.Option(
-        "--report", metavar="FILE.html", dir_okay=False, help="Also write a page to look at."
+        "--report",
+        metavar="FILE.html",
+        dir_okay=False,
+        callback=writable,
+        help="Also write a page to look at.",
     ),
 ]
 

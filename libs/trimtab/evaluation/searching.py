@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from trimtab.client import Client
 from trimtab.contracts.errors import BusUnavailable, NoWorkers, TrimtabError
@@ -34,6 +35,8 @@ class Answers:
     """Release -> answers it gave."""
     versions: dict[str, str] = field(default_factory=dict)
     """Stage -> component, of the last answer."""
+    in_force: dict[str, Any] = field(default_factory=dict)
+    """Revision, settings and switches when it began, by name."""
     sparse: list[Ranking] = field(default_factory=list)
     """The candidates by learned sparse vectors alone; of the retriever alone, and only where it searched them."""
 

@@ -142,6 +142,94 @@ def test_other_queries_than_the_baselines_are_refused(measured: Measured, tmp_pa
     assert "does not hold the queries" in said.errors
 
 
+def test_a_record_says_what_was_in_force_when_it_was_made(
+    measured: Measured, tmp_path: Path
+) -> None:
+    history = tmp_path / "h"
+    tenant = ("--tenant", "steered")
+    run = (
+        "eval",
+        "run",
+        "--queries",
+        measured.questions,
+        "--n",
+        "20",
+        "--history",
+        history,
+        *tenant,
+    )
+    steers = (
+        ("set", "retriever.nprobe", "3", "--reason", "test"),
+        ("kill", "reranker=off", "--reason", "test"),
+    )
+
+    usual = measured(*run, *PATIENT, "--json")
+    for words in steers:
+        assert measured(*words, *tenant, "--wait", "60").code == 0
+    steered = measured(*run, *PATIENT, "--json")
+    alone = measured(*run, "--no-rerank", "--json")
+
+    assert [said.code for said in (usual, steered, alone)] == [0, 0, 0], usual.errors
+    before, after = usual.json["in_force"], steered.json["in_force"]
+    assert before.pop("revision") < after.pop("revision")
+    asked = {"retriever.impl": "last_vec"}
+    assert before == {**asked, "nprobe": 4, "rerank": True, "switches": []}
+    assert after == {**asked, "nprobe": 3, "rerank": False, "switches": ["reranker=off"]}
+    assert alone.json["in_force"]["rerank"] is False
+    assert rows(history)[1]["in_force"]["nprobe"] == 3
+
+
+def test_queries_of_articles_that_training_saw_are_left_out_and_counted(
+    measured: Measured, tmp_path: Path
+) -> None:
+    asked = rows(measured.questions)
+    seen = tmp_path / "seen.jsonl"
+    article = asked[0]["cluster"]
+    seen.write_text(json.dumps({"article": article, "text": "of the training set"}) + "\n")
+    everything = tmp_path / "all.txt"
+    everything.write_text("\n".join({each["cluster"] for each in asked}))
+    run = ("eval", "run", "--queries", measured.questions, "--history", tmp_path / "h", *PATIENT)
+
+    some = measured(*run, "--trained-on", seen, "--json")
+    none = measured(*run, "--trained-on", everything, "--json")
+
+    left_out = sum(each["cluster"] == article for each in asked)
+    assert some.code == 0, some.errors
+    assert some.json["split"] == {"trained_on": 1, "left_out": left_out}
+    assert some.json["queries"] == len(asked) - left_out
+    assert article not in {each["cluster"] for each in some.json["per_cluster"]}
+    assert (none.code, none.json["error"]["name"]) == (4, "Inconclusive")
+
+
+def test_a_run_that_cannot_be_published_is_one_value_with_its_figures_and_why(
+    measured: Measured, tmp_path: Path
+) -> None:
+    run = (
+        *("eval", "run", "--queries", measured.questions, "--n", "20", "--publish", "--json"),
+        *("--history", tmp_path / "h", *PATIENT),
+    )
+
+    first, second = measured(*run), measured(*run)
+
+    assert (first.code, second.code) == (1, 0), second.errors
+    assert first.json["queries"] == 20
+    assert first.json["published"] is False
+    assert "no earlier run" in first.json["error"]["problem"]
+    assert second.json["published"] is True
+    assert "error" not in second.json
+
+
+def test_a_reranker_that_nobody_serves_is_named_beside_those_that_are(measured: Measured) -> None:
+    said = measured(
+        *("eval", "rerank", "--queries", measured.questions, "--n", "20"),
+        *("--component", "nope@1", "--json"),
+    )
+
+    assert said.code == 1
+    assert "no reranker serves nope@1" in said.json["error"]["problem"]
+    assert "mlp-full@2" in said.json["error"]["problem"]
+
+
 def test_ids_of_another_collection_are_no_evaluation(measured: Measured, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.jsonl"
     wrong.write_text('{"id": "1", "text": "copy a tree", "relevant": ["no.such.passage"]}\n')

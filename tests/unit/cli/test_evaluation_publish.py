@@ -72,6 +72,11 @@ def test_bad_nights_do_not_lower_what_a_run_is_compared_with(bad: dict[str, Any]
         evaluation_of(record(0.55), [bad])
 
 
+def test_an_outage_is_not_told_as_a_loss_of_quality() -> None:
+    with pytest.raises(Failure, match="50 % of the queries got an error"):
+        evaluation_of(record(0.2, error_rate=0.5), [record(0.5)])
+
+
 def test_a_run_that_several_releases_answered_is_not_told() -> None:
     mixed = record(0.4, {"base": 190, "next": 10})
 

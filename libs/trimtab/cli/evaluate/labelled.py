@@ -3,16 +3,36 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from trimtab.cli import judged
+from trimtab.cli.evaluate.inforce import alone, in_force
 from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure
 from trimtab.cli.link import reach
 from trimtab.cli.questions import read
 from trimtab.evaluation.live import Live
-from trimtab.evaluation.queries import Query
+from trimtab.evaluation.queries import BadQueries, Query, choose
 from trimtab.evaluation.runs import Ranking, write_run
 from trimtab.evaluation.searching import Answers, FrontDoor, retrieved
+from trimtab.evaluation.trained import HeldOut, held_out, read_trained
+
+ALL = 1_000_000
+"""As ``--n``: every query of the file."""
+
+TrainedOn = Annotated[
+    Path | None,
+    typer.Option(
+        "--trained-on",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Articles or actors that training saw (JSON lines {article}, or one name per line): "
+        "queries whose cluster is among them are left out and counted.",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +48,16 @@ class Place:
     timeout_s: float = 5.0
 
 
-def labelled(file: Path, count: int, seed: int) -> list[Query]:
-    """Return the chosen queries of a file, each of which names at least one relevant passage.
+def labelled(
+    file: Path, count: int, seed: int, trained_on: Path | None = None
+) -> tuple[list[Query], HeldOut | None]:
+    """Return the chosen queries of a file, and what was left out because training saw its article.
 
     Raises:
-        Failure: one does not; a wrong command line.
+        Failure: one names no relevant passage, or, where training is known, no article: a wrong command
+            line; training saw the articles of all of them: inconclusive.
     """
-    queries = read(file, count, seed)
+    queries = read(file, ALL, seed)
     bare = next((query.id for query in queries if not query.relevant), None)
     if bare is not None:
         raise Failure(
@@ -43,16 +66,34 @@ def labelled(file: Path, count: int, seed: int) -> list[Query]:
             ExitCode.USAGE,
             "BadQueries",
         )
-    return queries
+    kept = None if trained_on is None else _held_out(queries, trained_on)
+    return choose(queries if kept is None else kept.queries, count, seed), kept
+
+
+def _held_out(queries: list[Query], trained_on: Path) -> HeldOut:
+    try:
+        kept = held_out(queries, read_trained(trained_on))
+    except BadQueries as error:
+        problem, _, remedy = str(error).partition("; ")
+        raise Failure(problem, remedy or "see --help", ExitCode.USAGE, "BadQueries") from None
+    if not kept.queries:
+        raise judged.inconclusive(
+            f"training saw the articles of all {kept.left_out} queries",
+            "give queries of other articles: recall on these says nothing of what people ask",
+        )
+    return kept
 
 
 async def ask_gateway(place: Place, queries: Sequence[Query]) -> Answers:
     """Ask whole searches."""
     async with reach(place.url, place.nkey_seed) as client:
+        found = await in_force(client, place.tenant, place.collection, place.release)
         door = FrontDoor(client, place.collection, place.tenant, place.timeout_s)
         with judged.progress() as bar:
             task = bar.add_task("searching", total=len(queries))
-            return await door.ask(queries, lambda done: bar.advance(task, done))
+            answers = await door.ask(queries, lambda done: bar.advance(task, done))
+        answers.in_force = found
+        return answers
 
 
 async def ask_retriever(place: Place, queries: Sequence[Query]) -> Answers:
@@ -63,6 +104,7 @@ async def ask_retriever(place: Place, queries: Sequence[Query]) -> Answers:
     """
     refuse_context(queries)
     async with reach(place.url, place.nkey_seed) as client:
+        found = await in_force(client, place.tenant, place.collection, place.release)
         live = await Live.of(client, place.tenant, release=place.release)
         with judged.progress() as bar:
             task = bar.add_task("encoding and retrieving", total=2 * len(queries))
@@ -71,7 +113,9 @@ async def ask_retriever(place: Place, queries: Sequence[Query]) -> Answers:
                 bar.advance(task, done)
 
             encoded = await live.encode([query.text for query in queries], advance)
-            return await retrieved(live, place.collection, queries, encoded, advance)
+            answers = await retrieved(live, place.collection, queries, encoded, advance)
+        answers.in_force = alone(found)
+        return answers
 
 
 def refuse_context(queries: Sequence[Query]) -> None:

@@ -32,8 +32,14 @@ def evaluation_of(
     timeouts in the median, and the next ones could lose half their answers unnoticed.
 
     Raises:
-        Failure: several releases answered, or there is no earlier whole run to compare with.
+        Failure: a query got an error, several releases answered, or there is no earlier whole run to
+            compare with.
     """
+    if record["error_rate"]:
+        raise Failure(
+            f"not published: {100 * record['error_rate']:.3g} % of the queries got an error",
+            "look at `trimtab status` and run it again: an outage is no loss of quality",
+        )
     releases = list(record["releases"])
     if len(releases) != 1:
         raise Failure(

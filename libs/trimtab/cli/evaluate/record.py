@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import msgspec
 
@@ -17,9 +17,23 @@ from trimtab.evaluation.queries import Query, digest
 from trimtab.evaluation.runs import append_history
 from trimtab.evaluation.searching import Answers
 from trimtab.evaluation.summary import Summary, summarise
+from trimtab.evaluation.trained import HeldOut
 
 _TREND = 60
 """Runs shown of a history."""
+
+
+class About(TypedDict):
+    """What an evaluation was asked to look at."""
+
+    collection: str
+    """Where."""
+    through: str
+    """``gateway``: whole searches; ``retriever``: encoder and retriever alone."""
+    seed: int
+    """Of the bootstrap, and of the choice of queries."""
+    split: HeldOut | None
+    """What was left out since training saw it; None where nobody said what it saw."""
 
 
 def record_of(
@@ -27,24 +41,25 @@ def record_of(
     summary: Summary,
     queries: Sequence[Query],
     *,
-    collection: str,
-    through: str,
-    seed: int,
     whole: bool = False,
+    **about: Unpack[About],
 ) -> dict[str, Any]:
     """Return a run in numbers; every cluster of it when ``whole``, else the worst ten."""
+    seed, split = about["seed"], about["split"]
     alone = sparse_alone(answers, seed)
     return {
         "at": time.time(),
-        "collection": collection,
-        "through": through,
+        "collection": about["collection"],
+        "through": about["through"],
         "queries_digest": digest(queries),
         "seed": seed,
+        "split": None if split is None else split.shape(),
         "releases": dict(answers.releases),
         "versions": answers.versions,
         "error_rate": answers.error_rate,
         "errors": dict(answers.errors),
         "degraded": dict(answers.degraded),
+        "in_force": answers.in_force,
         "latency_ms": LatencyMs.of(answers.took_ms).shape() if answers.took_ms else None,
         "sparse": None if alone is None else alone.shape()["metrics"],
         **summary.shape(whole=whole),
@@ -109,9 +124,20 @@ def sections(summary: Summary, history: Path, record: dict[str, Any]) -> list[Se
     return parts
 
 
-def show(summary: Summary, answers: Answers) -> None:
+def show(summary: Summary, answers: Answers, split: HeldOut | None) -> None:
     """Print the figures for people."""
     console = stdout()
+    seen = "not checked against training: see --trained-on"
+    if split is not None:
+        seen = f"{split.left_out} left out: training saw their articles ({split.trained_on} in all)"
+    found = answers.in_force
+    steered = (
+        f"nprobe {found['nprobe']}, {found['retriever.impl']}, "
+        f"reranker {'on' if found['rerank'] else 'off'}, "
+        f"switches: {', '.join(found['switches']) or 'none'}"
+    )
+    console.print(f"{'split':>10}  {seen}", markup=False)
+    console.print(f"{'in force':>10}  {steered}", markup=False)
     for name, figure in summary.figures.items():
         console.print(f"{name:>10}  {figure.text(100)} %", markup=False)
     for each in summary.clusters[:5]:

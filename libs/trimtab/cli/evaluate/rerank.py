@@ -10,17 +10,21 @@ from trimtab.cli import judged, options
 from trimtab.cli.address import nats_url
 from trimtab.cli.evaluate.compare import HEAD, delta_gate, show, table
 from trimtab.cli.evaluate.labelled import (
+    ALL,
     Place,
+    TrainedOn,
     keep,
     labelled,
     refuse_context,
     refuse_nothing_found,
 )
-from trimtab.cli.evaluate.run import ALL
 from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.link import reach
 from trimtab.cli.output import stdout
 from trimtab.cli.questions import Count, NeededFile
+from trimtab.client import Client
+from trimtab.contracts import subjects
+from trimtab.contracts.errors import NoWorkers
 from trimtab.contracts.retrieve import PUBLIC_TENANT
 from trimtab.corpus.stdlib import COLLECTION
 from trimtab.evaluation.gates import Gate, at_least
@@ -36,7 +40,12 @@ USUAL = (0.20, 0.40)
 
 Results = Annotated[
     Path | None,
-    typer.Option(dir_okay=False, metavar="FILE", help="Write every query's results in this order."),
+    typer.Option(
+        dir_okay=False,
+        metavar="FILE",
+        callback=judged.writable,
+        help="Write every query's results in this order.",
+    ),
 ]
 
 
@@ -45,6 +54,7 @@ def rerank(
     queries: NeededFile,
     collection: options.Collection = COLLECTION,
     count: Count = ALL,
+    trained_on: TrainedOn = None,
     component: Annotated[
         str, typer.Option("--component", help="Reranker; default: the release's.")
     ] = "",
@@ -66,7 +76,7 @@ def rerank(
 
     Passes when dR@5 reaches the bound, its interval excludes zero, and Contain@50 holds. Exit code 1 else.
     """
-    asked = labelled(queries, count, seed)
+    asked, split = labelled(queries, count, seed, trained_on)
     place = Place(nats_url(nats), nkey_seed, collection, tenant, release)
     found, used = asyncio.run(_ask(place, asked, component))
     refuse_nothing_found(found.before)
@@ -101,6 +111,7 @@ def rerank(
         "component": used,
         "collection": collection,
         "queries": len(asked),
+        "split": None if split is None else split.shape(),
         "off": {name: figure.shape() for name, figure in figures[0].items()},
         "on": {name: figure.shape() for name, figure in figures[1].items()},
         "delta_pp": {name: delta.shape(100) for name, delta in deltas.items()},
@@ -124,5 +135,21 @@ async def _ask(place: Place, queries: list[Query], component: str) -> tuple[Reor
                 bar.advance(task, done)
 
             encoded = await live.encode([query.text for query in queries], advance)
-            found = await reordered(live, used, place.collection, queries, encoded, advance)
+            try:
+                found = await reordered(live, used, place.collection, queries, encoded, advance)
+            except NoWorkers as error:
+                raise await _unserved(client, error, used) from None
             return found, used
+
+
+async def _unserved(client: Client, error: NoWorkers, component: str) -> Exception:
+    """Return what to say of a request that nobody took: of a reranker, which ones there are."""
+    if error.subject != subjects.rerank(component):
+        return error
+    rerankers = (each for each in await client.health() if each.service == "reranker")
+    served = sorted({name for each in rerankers for name in each.components})
+    return Failure(
+        f"no reranker serves {component}; served: {', '.join(served) or 'none'}",
+        "name one of them, or have it loaded: a worker loads what a release names",
+        error=type(error).__name__,
+    )

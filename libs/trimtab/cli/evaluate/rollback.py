@@ -9,7 +9,13 @@ import typer
 
 from trimtab.cli import judged, options
 from trimtab.cli.address import nats_url
-from trimtab.cli.evaluate.labelled import Place, ask_gateway, ask_retriever, labelled
+from trimtab.cli.evaluate.labelled import (
+    Place,
+    TrainedOn,
+    ask_gateway,
+    ask_retriever,
+    labelled,
+)
 from trimtab.cli.evaluate.record import record_of
 from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure, guarded
@@ -48,6 +54,7 @@ def check_rollback(
         typer.Option(exists=True, dir_okay=False, help="Of `trimtab eval run --out FILE`."),
     ],
     queries: NeededFile,
+    trained_on: TrainedOn = None,
     expect: Annotated[
         str, typer.Option("--expect", metavar="RELEASE", help="That must answer every search.")
     ] = "",
@@ -71,11 +78,11 @@ def check_rollback(
     Exit code 1 when a gate fails. The bounds are those of runbook 5 for a healthy stage.
     """
     wanted = _read(baseline)
-    asked = labelled(queries, wanted.queries, wanted.seed)
+    asked, split = labelled(queries, wanted.queries, wanted.seed, trained_on)
     if digest(asked) != wanted.queries_digest:
         raise Failure(
             f"{queries.name} does not hold the queries of {baseline.name}",
-            "give the file of queries that the baseline was made with",
+            "give the file of queries that the baseline was made with, and --trained-on if it had one",
             ExitCode.USAGE,
         )
     place = Place(nats_url(nats), nkey_seed, wanted.collection, tenant, timeout_s=timeout)
@@ -88,6 +95,7 @@ def check_rollback(
         collection=wanted.collection,
         through=wanted.through,
         seed=wanted.seed,
+        split=split,
     )
     gates = judge(wanted, found, expect, max_creep, max_errors, max_drop)
     judged.finish({"now": found}, gates, as_json=as_json)

@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -11,7 +11,9 @@ from trimtab.cli import judged, options
 from trimtab.cli.address import nats_url
 from trimtab.cli.evaluate import record
 from trimtab.cli.evaluate.labelled import (
+    ALL,
     Place,
+    TrainedOn,
     ask_gateway,
     ask_retriever,
     keep,
@@ -21,21 +23,23 @@ from trimtab.cli.evaluate.labelled import (
 from trimtab.cli.evaluate.publish import evaluation_of
 from trimtab.cli.evaluate.publish import publish as tell
 from trimtab.cli.exitcode import ExitCode
-from trimtab.cli.failure import Failure, guarded
+from trimtab.cli.failure import Failure, guarded, of
 from trimtab.cli.output import print_json, stdout
 from trimtab.cli.questions import Count, NeededFile
+from trimtab.contracts.errors import TrimtabError
 from trimtab.contracts.retrieve import PUBLIC_TENANT
 from trimtab.corpus.stdlib import COLLECTION
 from trimtab.evaluation.summary import summarise
 from trimtab.supervisor.home import Home
 
-ALL = 1_000_000
-"""As ``--n``: every query of the file."""
-
 HitsFile = Annotated[
     Path | None,
     typer.Option(
-        "--hits", dir_okay=False, metavar="FILE", help="Write every query's results: JSON lines."
+        "--hits",
+        dir_okay=False,
+        metavar="FILE",
+        callback=judged.writable,
+        help="Write every query's results: JSON lines.",
     ),
 ]
 
@@ -45,6 +49,7 @@ def run(
     queries: NeededFile,
     collection: options.Collection = COLLECTION,
     count: Count = ALL,
+    trained_on: TrainedOn = None,
     no_rerank: Annotated[
         bool,
         typer.Option("--no-rerank", help="Ask encoder and retriever alone, not the gateway."),
@@ -53,7 +58,11 @@ def run(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", dir_okay=False, metavar="FILE", help="Write the whole record: a baseline."
+            "--out",
+            dir_okay=False,
+            metavar="FILE",
+            callback=judged.writable,
+            help="Write the whole record: a baseline.",
         ),
     ] = None,
     history: Annotated[
@@ -84,11 +93,12 @@ def run(
     """Evaluate the search that runs now: R@1/5/10, MRR@10, Contain@50, with intervals and per cluster.
 
     Every query names what is relevant; those of one cluster (an article, an actor) are drawn together.
-    Exit code 1 when a query got an error, 4 when nothing relevant was ever found.
+    Exit code 1 when a query got an error or --publish was not acknowledged, 4 when nothing relevant was
+    ever found or training saw every article.
     """
     if release and not no_rerank:
         raise typer.BadParameter("the gateway chooses the release: --release needs --no-rerank")
-    asked = labelled(queries, count, seed)
+    asked, split = labelled(queries, count, seed, trained_on)
     place = Place(nats_url(nats), nkey_seed, collection, tenant, release, timeout)
     through = "retriever" if no_rerank else "gateway"
     answers = asyncio.run((ask_retriever if no_rerank else ask_gateway)(place, asked))
@@ -97,30 +107,47 @@ def run(
         refuse_nothing_found(answers.run)
 
     summary = summarise(answers.run, seed)
-    made = record.record_of(
-        answers, summary, asked, collection=collection, through=through, seed=seed, whole=True
-    )
-    line = record.record_of(
-        answers, summary, asked, collection=collection, through=through, seed=seed
-    )
+    about: record.About = {
+        "collection": collection,
+        "through": through,
+        "seed": seed,
+        "split": split,
+    }
+    made = record.record_of(answers, summary, asked, **about, whole=True)
+    line = record.record_of(answers, summary, asked, **about)
     kept = history or Home.find().root / "eval" / "history.jsonl"
     record.remember(kept, line)
     _write(out, made)
     title = f"Evaluation of {collection}, through the {through}"
     words = f"{len(asked)} queries; releases {dict(answers.releases)}; {answers.versions}"
     judged.write_report(report, title, words, [], record.sections(summary, kept, line))
+    if not as_json:
+        stdout().print(f"{collection}: {len(asked)} queries through the {through}", markup=False)
+        record.show(summary, answers, split)
+        record.show_sparse(answers, seed)
+    if publish:
+        _publish(place, kept, line, made)
+        made["published"] = True
     if as_json:
         print_json(made)
-    else:
-        stdout().print(f"{collection}: {len(asked)} queries through the {through}", markup=False)
-        record.show(summary, answers)
-        record.show_sparse(answers, seed)
-    if publish and not answers.errors:
-        alone = record.same_queries(kept, {**line, "through": "retriever"})
-        told = evaluation_of(line, record.same_queries(kept, line)[:-1], alone)
-        asyncio.run(tell(nats_url(nats), nkey_seed, told))
     if answers.errors:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _publish(place: Place, history: Path, line: dict[str, Any], made: dict[str, Any]) -> None:
+    """Tell the controller of a run.
+
+    Raises:
+        Failure: it was not told, with what was measured in its result.
+    """
+    try:
+        alone = record.same_queries(history, {**line, "through": "retriever"})
+        told = evaluation_of(line, record.same_queries(history, line)[:-1], alone)
+        asyncio.run(tell(place.url, place.nkey_seed, told))
+    except (Failure, TrimtabError) as error:
+        failure = error if isinstance(error, Failure) else of(error)
+        failure.result = {**made, "published": False}
+        raise failure from None
 
 
 def _write(out: Path | None, made: dict[str, object]) -> None:
