@@ -130,7 +130,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             (("max by (collection) (retriever_passages)", "{{collection}}"),),
         ),
     ),
-    "Alerts": (
+    "Alerts and error budgets": (
         Panel(
             "Alerts that fire",
             "none",
@@ -140,6 +140,24 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                     "{{alert}} ({{severity}})",
                 ),
             ),
+        ),
+        Panel(
+            "What is left of thirty days' error budgets",
+            "percentunit",
+            (("min by (objective) (controller_slo_budget_remaining_ratio)", "{{objective}}"),),
+            signed=True,
+            note="Retrieval: 95 % within 8 ms; reranking: 95 % within 2 ms; errors: at most 1 % of searches.",
+        ),
+        Panel(
+            "Burn rates by window",
+            "none",
+            (
+                (
+                    "max by (objective, window) (controller_slo_burn_rate)",
+                    "{{objective}} {{window}}",
+                ),
+            ),
+            note="1 spends exactly the budget; 14.4 in 1h and 5m pages, 6 in 6h and 30m warns.",
         ),
     ),
     "Evaluations on held-out queries": (

@@ -15,12 +15,14 @@ from services.controller.evaluationstore import EvaluationStore
 from services.controller.fleet import Fleet
 from services.controller.interlocks import Interlocks
 from services.controller.leadership import Leadership
+from services.controller.objectives import load_objectives
 from services.controller.policy import WATCHED_FILES, Policy, load_policies
 from services.controller.quality import read_quality
 from services.controller.reconciler import Reconciler
 from services.controller.recorder import Recorder
 from services.controller.settings import ControllerSettings
 from services.controller.status import Scene, converged, status
+from services.controller.treasury import Treasury
 from services.controller.triggers import Watch, parse_triggers
 from services.controller.watchtower import Watchtower
 from trimtab.audit.ledger import Ledger, signing_key
@@ -86,6 +88,7 @@ class Controller:
             self._recorder.moved,
             self._evaluations,
         )
+        self._treasury = await self._open_treasury(worker)
         self._watchtower = Watchtower(
             watches,
             worker.controls,
@@ -95,6 +98,7 @@ class Controller:
             worker.log,
             self._evaluations,
             self._settings.window_s,
+            self._treasury.budgets,
         )
         await worker.connection.subscribe(subjects.SAMPLES, cb=self._sampled)
         await worker.connection.subscribe(subjects.APPLIED, cb=self._acknowledged)
@@ -118,6 +122,8 @@ class Controller:
     async def unload(self, _worker: Worker) -> None:
         """Stop leading, so that another controller need not wait."""
         await end(*self._tasks)
+        if self._leadership.lease.held:
+            await self._treasury.keep()
         await self._leadership.lease.release()
 
     async def _open_recorder(self, worker: Worker) -> Recorder:
@@ -125,6 +131,13 @@ class Controller:
         home = worker.deployment.home / "audit"
         key = await asyncio.to_thread(signing_key, home / "key")
         return Recorder(ledger, key, home / "checkpoints", worker.log)
+
+    async def _open_treasury(self, worker: Worker) -> Treasury:
+        objectives = await asyncio.to_thread(load_objectives, self._settings.policies)
+        file = worker.deployment.home / "controller" / "budgets.json"
+        treasury = Treasury(objectives, file, worker.log)
+        await treasury.recall()
+        return treasury
 
     async def _command(self, order: Order, _context: RequestContext) -> Outcome:
         return await self._carry_out(order)
@@ -152,6 +165,7 @@ class Controller:
         self._fleet.add(sample, time.time())
         self._reconciler.hear(sample)
         self._watchtower.hear(sample)
+        self._treasury.hear(sample, time.time())
 
     async def _call_the_roll(self) -> None:
         """Ask who is there: their next samples are up to a second away, and orders may come before."""
@@ -189,6 +203,7 @@ class Controller:
                 now=now,
                 watches=self._watchtower.watches,
                 every_alert=request.every_alert,
+                budgets=self._treasury.status(now),
             )
         )
 
@@ -202,6 +217,7 @@ class Controller:
             await asyncio.sleep(_TIDY_S)
             now = time.time()
             self._fleet.forget(now)
+            await self._treasury.tidy(now, leads=self._leadership.lease.held)
             await self._desk.recall()
             CONTROLLER_WORKERS.clear()
             for worker in self._fleet.status(now):

@@ -17,6 +17,9 @@ from trimtab.control.quality import QUALITY_FILE
 WATCHED_FILES = ("rollback_triggers.yaml", "alerts.yaml")
 """The files of the folder that are not ramp policies: what the watchtower watches, always."""
 
+OBJECTIVES_FILE = "objectives.yaml"
+"""Another: what the error budgets are of."""
+
 _DROP = re.compile(r"^recall_at_5_drop\s*>\s*(\d+(?:\.\d+)?)%\Z")
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\Z")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -166,7 +169,7 @@ def load_policies(folder: Path) -> dict[str, Policy]:
     """
     policies: dict[str, Policy] = {}
     for path in sorted(folder.glob("*.yaml")):
-        if path.name in (*WATCHED_FILES, QUALITY_FILE):
+        if path.name in (*WATCHED_FILES, QUALITY_FILE, OBJECTIVES_FILE):
             continue
         policy = parse_policy(path.read_bytes(), path.name)
         if policy.name in policies:

@@ -1,7 +1,7 @@
 """What conditions are measured on: samples and evaluations in, one figure with its weight out. Pure."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from datasketches import kll_doubles_sketch
 
@@ -27,6 +27,8 @@ class Heard:
     """Oldest mapping job that a gateway saw unfinished, seconds, of five times the span; None: none looks."""
     memory_growth: float | None = None
     """Most that a worker's resident memory grew, as a share of what it was; None before that is known."""
+    burning: Mapping[str, "Reading"] = field(default_factory=dict)
+    """Burn rate of the error budget that burns most, ``fast`` and ``slow``; one with too few requests is not named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Reading:
     """One measurement."""
 
     value: float
-    """Seconds, a share 0..1, texts per second, or 0 or 1."""
+    """Seconds, a share 0..1, texts per second, a burn rate, or 0 or 1."""
     requests: int
     """What it was measured on: requests, queries, or samples."""
 
@@ -160,7 +162,13 @@ def _rebuild_advised(heard: Heard) -> Reading | None:
     return Reading(float(any(told)), len(told)) if told else None
 
 
+def _burn(pair: str) -> Measure:
+    return lambda heard: heard.burning.get(pair)
+
+
 METRICS: dict[str, Measure] = {
+    "budget_burn_fast": _burn("fast"),
+    "budget_burn_slow": _burn("slow"),
     "contain_at_50": _evaluated(lambda found: found.contain_at_50),
     "embedding_duration_p95": _p95_s("encode"),
     "embedding_throughput": _throughput,

@@ -20,6 +20,7 @@ from trimtab.contracts.samples import (
     StatusReply,
     WorkerStatus,
 )
+    BudgetStatus,
 from trimtab.control.effective import Controls
 
 
@@ -51,6 +52,8 @@ def status(scene: Scene) -> StatusReply:
     """Return the whole picture."""
     controls, state = scene.controls, scene.controls.state
     return StatusReply(
+    budgets: Sequence[BudgetStatus] = ()
+    """Error budgets."""
         at=scene.now,
         workers=[_obeying(worker, scene) for worker in scene.workers],
         revision=controls.revision,
@@ -70,6 +73,7 @@ def status(scene: Scene) -> StatusReply:
 def converged(
     controls: Controls, workers: Sequence[WorkerStatus], words: Acknowledgements, now: float
 ) -> Convergence:
+        budgets=list(scene.budgets),
     """Return how far the fleet obeys the newest revision."""
     written_at = max([controls.state.at, *(kill.at for kill in controls.lane.kills)])
     return convergence(controls.revision, written_at, workers, words, now)

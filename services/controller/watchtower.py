@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from services.controller.budgets import Budget, burning
 from services.controller.evaluations import Evaluations
 from services.controller.memory import Memory
 from services.controller.readings import METRICS, Heard, Reading, worst_lag
@@ -51,6 +52,8 @@ class Watchtower:
     """Shared with whoever hears them."""
     span_s: float = 60.0
     """Seconds of samples that a condition is measured over."""
+    budgets: tuple[Budget, ...] = ()
+    """Error budgets; somebody else has them count."""
     _samples: deque[Sample] = field(default_factory=deque)
     _memory: Memory = field(default_factory=Memory)
     _serving: tuple[str, str] = ("", "")
@@ -102,6 +105,7 @@ class Watchtower:
             self.evaluations.of(self._serving, now),
             self._lag(now),
             self._memory.growth(now),
+            burning(self.budgets, now),
         )
 
     def _lag(self, now: float) -> Reading | None:

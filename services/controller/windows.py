@@ -12,7 +12,7 @@ from trimtab.contracts.errors import STATUS, ErrorCode
 from trimtab.contracts.samples import EndpointSample, Sample
 from trimtab.control.assignment import Role
 
-_OURS = frozenset(code.value for code in ErrorCode if STATUS[code] >= 500) | {
+OURS = frozenset(code.value for code in ErrorCode if STATUS[code] >= 500) | {
     ErrorCode.DEADLINE.value
 }
 """Outcomes that are the release's fault: 5xx, and answers that came too late."""
@@ -70,7 +70,7 @@ def bad_events(endpoint: EndpointSample, event: str) -> int:
     ``latency > 10ms`` is read from the sketch, whose rank error is 1.33 %.
     """
     if event == "error":
-        return sum(count for outcome, count in endpoint.outcomes.items() if outcome in _OURS)
+        return sum(count for outcome, count in endpoint.outcomes.items() if outcome in OURS)
     latency = _LATENCY.match(event)
     if latency is None:
         return endpoint.bad.get(event, 0)

@@ -8,14 +8,21 @@ from collections import Counter
 import pytest
 import yaml
 
-from scripts import export_alerts
+from scripts import export_alerts, export_objectives
 from scripts.metric_names import declared
 from services.controller.triggers import Watch
 from tests.architecture.tree import ROOT
 
-_NAME = re.compile(r"\b(?:trimtab|encoder|retriever|reranker|mapper|gateway|controller)_[a-z0-9_]+")
+_NAME = re.compile(
+    r"\b(?:(?:trimtab|encoder|retriever|reranker|mapper|gateway|controller)_[a-z0-9_]+|objective:[a-z0-9_:]+)"
+)
 _WATCHES = export_alerts.watches()
-_SERIES = frozenset[str]().union(*(metric.series for metric in declared()))
+_RECORDED = {
+    rule["record"]
+    for group in yaml.safe_load(export_objectives.PATH.read_text())["groups"]
+    for rule in group["rules"]
+}
+_SERIES = frozenset[str](_RECORDED).union(*(metric.series for metric in declared()))
 
 
 def test_the_rules_for_prometheus_are_fresh() -> None:
@@ -55,7 +62,12 @@ def test_prometheus_has_a_rule_for_every_trigger_and_alert_on_series_that_exist(
 
 
 @pytest.mark.parametrize(
-    "words", [("check", "rules", "alerts.yml"), ("test", "rules", "alerts.test.yml")]
+    "words",
+    [
+        ("check", "rules", "objectives.yml", "alerts.yml"),
+        ("test", "rules", "alerts.test.yml"),
+        ("test", "rules", "objectives.test.yml"),
+    ],
 )
 def test_promtool_finds_every_rule_right(words: tuple[str, ...]) -> None:
     promtool = shutil.which("promtool")

@@ -67,6 +67,7 @@ from trimtab.contracts.retrieve import (
 )
 from trimtab.contracts.samples import (
     AlertStatus,
+    BudgetStatus,
     EndpointSample,
     GuardrailStatus,
     HealthRequest,
@@ -513,6 +514,13 @@ def _status(worker: WorkerStatus) -> list[msgspec.Struct]:
         since=1789999400.0,
         notes="Rules answer instead of the model.",
     )
+    budget = BudgetStatus(
+        objective="retrieve",
+        event="latency > 8ms",
+        allowed=0.05,
+        remaining=0.93,
+        burn={"5m": 0.4, "1h": 1.2},
+    )
     reply = StatusReply(
         at=1790000060.0,
         workers=[worker],
@@ -523,8 +531,9 @@ def _status(worker: WorkerStatus) -> list[msgspec.Struct]:
         switches=["reranker=off, 600 s left, by ana"],
         frozen="ana: holidays",
         alerts=[alert],
+        budgets=[budget],
     )
-    return [release, guardrail, rollout, alert, reply]
+    return [release, guardrail, rollout, alert, budget, reply]
 
 
 def _mappers() -> list[msgspec.Struct]:

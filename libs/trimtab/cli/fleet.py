@@ -60,6 +60,7 @@ def shape(status: StatusReply) -> dict[str, Any]:
         "settings": status.settings,
         "frozen": status.frozen,
         "alerts": status.alerts,
+        "budgets": status.budgets,
         "workers": status.workers,
     }
 
@@ -72,6 +73,15 @@ def describe(alert: AlertStatus) -> str:
 
 def picture(status: StatusReply, problem: str = "") -> Group:
     """Return the releases as a tree, one line per worker, and the reason of each that is not simply well.
+def budgets(status: StatusReply) -> str:
+    """Return one line about all error budgets; empty when nothing is promised."""
+    return "; ".join(
+        f"{each.objective} {100 * each.remaining:.4g} % left"
+        + (f", burns {each.burn['1h']:.3g}x" if "1h" in each.burn else "")
+        for each in status.budgets
+    )
+
+
 
     ``problem`` says why the picture is an old one.
     """
@@ -88,6 +98,7 @@ def picture(status: StatusReply, problem: str = "") -> Group:
             *(("set:", setting, "yellow") for setting in status.settings),
             *((f"{a.state}:", describe(a), _LOUD[a.state]) for a in status.alerts),
         )
+            ("error budgets of 30 days:", budgets(status), "dim"),
         if value
     ]
     tree = releases(status)

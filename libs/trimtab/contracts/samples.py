@@ -139,6 +139,10 @@ class WorkerStatus(Message, frozen=True, kw_only=True):
     """Whether it obeys the newest revision."""
     obeys_why: str = ""
     """Why not, when it does not."""
+    acknowledged_at: float = 0.0
+    """Unix seconds of its acknowledgement of ``acknowledged``; 0 when this controller heard none."""
+    acknowledged: int = 0
+    """Newest revision that it said it obeys; 0 when this controller heard none."""
 
 
 class ReleaseStatus(Message, frozen=True, kw_only=True):
@@ -224,6 +228,21 @@ class AlertStatus(Message, frozen=True, kw_only=True):
     """What it means and what to do first."""
 
 
+class BudgetStatus(Message, frozen=True, kw_only=True):
+    """One objective's error budget, as this controller counted it."""
+
+    objective: str
+    """By name: retrieve, rerank, errors."""
+    event: str
+    """What makes a request bad: ``error``, or for example ``latency > 8ms``."""
+    allowed: float
+    """Share of requests that may be bad."""
+    remaining: float
+    """Share of thirty days' budget that is left: 1 untouched, 0 spent, below that overspent."""
+    burn: dict[str, float]
+    """Burn rate by window (5m, 30m, 1h, 6h): 1 spends exactly the budget; a window with too few requests is not named."""
+
+
 class StatusReply(Message, frozen=True, kw_only=True):
     """Controller -> operator."""
 
@@ -253,3 +272,5 @@ class StatusReply(Message, frozen=True, kw_only=True):
     """Who stopped automation, and why; empty while it runs."""
     alerts: list[AlertStatus] = []
     """What fires, is about to, or is kept silent by an order; all of them for who asked for every one."""
+    budgets: list[BudgetStatus] = []
+    """Error budgets, in the order of ``objectives.yaml``."""

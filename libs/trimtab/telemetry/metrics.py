@@ -416,6 +416,19 @@ ALERT_FIRING = Gauge(
     ("alert", "severity"),
     registry=REGISTRY,
 )
+SLO_BURN_RATE = Gauge(
+    "controller_slo_burn_rate",
+    "Share of bad requests over the share that an objective allows, in the last 5m, 30m, 1h or 6h that this"
+    " controller heard; NaN on too few requests.",
+    ("objective", "window"),
+    registry=REGISTRY,
+)
+SLO_BUDGET_REMAINING = Gauge(
+    "controller_slo_budget_remaining_ratio",
+    "Share of an objective's error budget of thirty days that is left: 1 untouched, 0 spent, below that overspent.",
+    ("objective",),
+    registry=REGISTRY,
+)
 EVALUATION = Gauge(
     "controller_evaluation_ratio",
     "Newest evaluation of a release, for 36 hours, by figure: recall_at_5, recall_at_5_drop, mrr_at_10, contain_at_50;"

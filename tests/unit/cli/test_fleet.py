@@ -81,6 +81,7 @@ def test_the_json_shape_is_the_one_that_scripts_rely_on() -> None:
         "settings",
         "frozen",
         "alerts",
+        "budgets",
         "workers",
     }
     assert set(shape["convergence"]) == {"converged", "behind", "silent"}

@@ -65,6 +65,8 @@ RULES = [
     # Runbook 5, warnings, information and automated alerts.
     Rule("SearchLatencyRaised", "search_duration_p95", 0.010, 0.0101, 30 * MINUTE, "warning"),
     Rule("SearchLatencyLasting", "search_duration_p95", 0.012, 0.0121, HOUR, "warning"),
+    Rule("ErrorBudgetBurnsFast", "budget_burn_fast", 14.4, 14.5, 2 * MINUTE, "critical"),
+    Rule("ErrorBudgetBurnsSlowly", "budget_burn_slow", 6.0, 6.1, 15 * MINUTE, "warning"),
     Rule("RecallDropped", "recall_at_5_drop", 0.05, 0.051, 0.0, "warning"),
     Rule("RecallSinking", "recall_at_5_drop", 0.03, 0.031, 0.0, "warning"),
     Rule("ContainmentLow", "contain_at_50", 0.80, 0.799, 0.0, "warning"),
