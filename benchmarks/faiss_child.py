@@ -4,6 +4,7 @@ Started by :mod:`benchmarks.faiss_limits`; prints one JSON line.
 """
 
 import argparse
+import ctypes
 import gc
 import re
 import sys
@@ -17,7 +18,7 @@ import numpy as np
 from benchmarks import retriever_data
 from benchmarks.figure import percentile
 from services.retriever.dense.flat import FlatVectors, use_one_thread
-from services.retriever.dense.index import DenseIndex, Nearest, Slots, Vectors
+from services.retriever.dense.index import DenseIndex, Nearest, Slots, Vectors, nearest
 from services.retriever.dense.kinds import sample_size, train
 from services.retriever.passages.visibility import VisibleSet
 from services.retriever.plan import SHIPPED, IndexPlan, load_plan, nlist_for
@@ -83,8 +84,9 @@ def main() -> int:
 
 
 def resident() -> int:
-    """Return the bytes of memory that this process holds; pages of files that it looks at do not count."""
+    """Return the bytes of memory in use: not pages of files, nor what was freed and is kept for later."""
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     status = Path("/proc/self/status").read_text()
     return 1024 * int(re.search(r"RssAnon:\s+(\d+) kB", status)[1])  # type: ignore[index]  # Linux has it
 
@@ -99,7 +101,8 @@ def _approximate(
     for nprobe in NPROBES:
 
         def search(query: Vectors, nprobe: int = nprobe) -> Nearest:
-            return index.search(query, LIMIT, _all(flat.size), nprobe)
+            visible = _all(flat.size)
+            return nearest(index, flat.vectors, query, LIMIT, visible, nprobe, plan.refine)
 
         timed = _timed(search, queries)
         agreed = [

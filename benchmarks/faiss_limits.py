@@ -54,7 +54,8 @@ def main() -> int:
         "One thread, one process, no bus; searches in time on the processor, so that other load does not "
         "count. Recall is the share of the true ten nearest among the first "
         "ten, on synthetic clusters, which are easier than real vectors. FLAT's memory comes with every "
-        f"other kind's, for it is their truth; a worker's memory besides is that of {WORDS_PER_PASSAGE} words per passage."
+        f"other kind's, for it is their truth; a worker's memory besides is what is in use with {WORDS_PER_PASSAGE} words per passage, "
+        "without what its process needs once and what was freed and is kept."
     ]
     report = Report(
         benchmark="faiss_limits", command=command, machine=machine, figures=figures, notes=notes
