@@ -14,13 +14,13 @@ from trimtab.contracts.component import Release
 from trimtab.contracts.control import ACTIVE_PHASES, Canary, ControlState, Convergence
 from trimtab.contracts.samples import (
     AlertStatus,
+    BudgetStatus,
     GuardrailStatus,
     ReleaseStatus,
     RolloutStatus,
     StatusReply,
     WorkerStatus,
 )
-    BudgetStatus,
 from trimtab.control.effective import Controls
 
 
@@ -46,14 +46,14 @@ class Scene:
     """Triggers and alerts, as of the last look."""
     every_alert: bool = False
     """Whether the quiet ones are wanted too."""
+    budgets: Sequence[BudgetStatus] = ()
+    """Error budgets."""
 
 
 def status(scene: Scene) -> StatusReply:
     """Return the whole picture."""
     controls, state = scene.controls, scene.controls.state
     return StatusReply(
-    budgets: Sequence[BudgetStatus] = ()
-    """Error budgets."""
         at=scene.now,
         workers=[_obeying(worker, scene) for worker in scene.workers],
         revision=controls.revision,
@@ -67,13 +67,13 @@ def status(scene: Scene) -> StatusReply:
         settings=_settings(state, scene.now),
         frozen=f"{state.freeze.actor}: {state.freeze.reason}" if state.freeze else "",
         alerts=_alerts(scene),
+        budgets=list(scene.budgets),
     )
 
 
 def converged(
     controls: Controls, workers: Sequence[WorkerStatus], words: Acknowledgements, now: float
 ) -> Convergence:
-        budgets=list(scene.budgets),
     """Return how far the fleet obeys the newest revision."""
     written_at = max([controls.state.at, *(kill.at for kill in controls.lane.kills)])
     return convergence(controls.revision, written_at, workers, words, now)

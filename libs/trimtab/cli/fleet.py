@@ -71,8 +71,6 @@ def describe(alert: AlertStatus) -> str:
     return f"{alert.name} ({alert.severity}): {alert.condition}, now {measured}. {alert.notes}"
 
 
-def picture(status: StatusReply, problem: str = "") -> Group:
-    """Return the releases as a tree, one line per worker, and the reason of each that is not simply well.
 def budgets(status: StatusReply) -> str:
     """Return one line about all error budgets; empty when nothing is promised."""
     return "; ".join(
@@ -82,6 +80,8 @@ def budgets(status: StatusReply) -> str:
     )
 
 
+def picture(status: StatusReply, problem: str = "") -> Group:
+    """Return the releases as a tree, one line per worker, and the reason of each that is not simply well.
 
     ``problem`` says why the picture is an old one.
     """
@@ -96,9 +96,9 @@ def budgets(status: StatusReply) -> str:
             ("automation frozen by", status.frozen, "yellow"),
             *(("switched:", switch, "red") for switch in status.switches),
             *(("set:", setting, "yellow") for setting in status.settings),
+            ("error budgets of 30 days:", budgets(status), "dim"),
             *((f"{a.state}:", describe(a), _LOUD[a.state]) for a in status.alerts),
         )
-            ("error budgets of 30 days:", budgets(status), "dim"),
         if value
     ]
     tree = releases(status)
