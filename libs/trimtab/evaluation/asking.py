@@ -22,6 +22,8 @@ class Found:
     """Best first."""
     best_cosine: float
     """Of the first; -1 when nothing was found."""
+    repeats: bool = False
+    """Whether the query is the text of one of them, word for word: a title before it moves the vector away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ async def approximate(
     answers = []
     for query in queries:
         reply = await live.nearest(collection, query.vector, limit, nprobe)
-        answers.append(_found(reply))
+        answers.append(_found(reply, query.text))
         advance(1)
     return answers
 
@@ -84,11 +86,16 @@ async def timed(
             await live.candidates(collection, query, pool, nprobe)
             results[nprobe].took_ms.append(1000 * (time.perf_counter() - began))
             reply = await live.nearest(collection, query.vector, limit, nprobe)
-            results[nprobe].found.append(_found(reply))
+            results[nprobe].found.append(_found(reply, query.text))
             advance(1)
     return results
 
 
-def _found(reply: RetrieveReply) -> Found:
+def _found(reply: RetrieveReply, text: str) -> Found:
     cosines = [] if reply.signals is None else reply.signals.cosine.array()[0].tolist()
-    return Found(without_repeats(hit.id for hit in reply.hits), max(cosines, default=-1.0))
+    words = text.split()
+    return Found(
+        without_repeats(hit.id for hit in reply.hits),
+        max(cosines, default=-1.0),
+        any(hit.text.split() == words for hit in reply.hits),
+    )

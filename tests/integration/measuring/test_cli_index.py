@@ -68,10 +68,20 @@ def test_the_same_seed_measures_the_same(measured: Measured) -> None:
     assert first.json == again.json
 
 
-def test_stored_passages_are_no_held_out_queries(measured: Measured, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("{title}\n{text}", id="as-encoded"),
+        pytest.param("{text}", id="without-their-titles"),
+        pytest.param("  {text}\n", id="with-other-white-space"),
+    ],
+)
+def test_stored_passages_are_no_held_out_queries(
+    measured: Measured, tmp_path: Path, text: str
+) -> None:
     copied = tmp_path / "members.jsonl"
     lines = [
-        json.dumps({"id": each.id, "text": f"{each.title}\n{each.text}"})
+        json.dumps({"id": each.id, "text": text.format(title=each.title, text=each.text)})
         for each in list(documents(MODULES))[:60]
     ]
     copied.write_text("\n".join(lines))

@@ -31,10 +31,16 @@ class Comparison:
 def usable(truth: Sequence[Found]) -> tuple[list[int], int]:
     """Return the numbers of the queries that are no stored passages, and how many are.
 
+    One is told by its vector, or by its words where a title stands before them in what was encoded.
+
     Raises:
         Failure: too few are left to judge anything.
     """
-    kept = [number for number, found in enumerate(truth) if found.best_cosine < MEMBER_COSINE]
+    kept = [
+        number
+        for number, found in enumerate(truth)
+        if found.best_cosine < MEMBER_COSINE and not found.repeats
+    ]
     if len(kept) < FEWEST:
         raise inconclusive(
             f"{len(kept)} of {len(truth)} queries are held out, fewer than {FEWEST}",

@@ -86,7 +86,8 @@ def sweep(
     """Measure each nprobe on the running deployment and choose: the smallest that is good and fast enough.
 
     Good: dR@10 against the exact search, by the relevant ids of the queries, or by the exact ten where none are
-    given. Exit code 1 when none is good and fast enough; nothing is set then. 4: too few held-out queries.
+    given. Queries that are stored passages, by vector or word for word, are left out. Exit code 1 when none
+    is good and fast enough; nothing is set then. 4: too few held-out queries.
     """
     chosen = read(queries, count, seed)
     tried = sorted({int(part) for part in nprobe.split(",")})
