@@ -11,7 +11,13 @@ from services.controller.convergence import Acknowledgements, convergence, obedi
 from services.controller.policy import Policy
 from services.controller.triggers import Watch
 from trimtab.contracts.component import Release
-from trimtab.contracts.control import ACTIVE_PHASES, Canary, ControlState, Convergence
+from trimtab.contracts.control import (
+    ACTIVE_PHASES,
+    ApplyStatus,
+    Canary,
+    ControlState,
+    Convergence,
+)
 from trimtab.contracts.samples import (
     AlertStatus,
     BudgetStatus,
@@ -111,8 +117,12 @@ def _alerts(scene: Scene) -> list[AlertStatus]:
 
 
 def _obeying(worker: WorkerStatus, scene: Scene) -> WorkerStatus:
-    word, why = obedience(worker, scene.words.of(worker.instance), scene.controls.revision)
-    return msgspec.structs.replace(worker, obedience=word, obeys_why=why)
+    said = scene.words.of(worker.instance)
+    word, why = obedience(worker, said, scene.controls.revision)
+    told = msgspec.structs.replace(worker, obedience=word, obeys_why=why)
+    if said is None or said.status is not ApplyStatus.APPLIED:
+        return told
+    return msgspec.structs.replace(told, acknowledged=said.revision, acknowledged_at=said.at)
 
 
 def _releases(state: ControlState) -> list[ReleaseStatus]:

@@ -71,6 +71,38 @@ class Explanations:
             ) from None
         return decode(Explanation, stored.data or b"")
 
+    async def newest(self, since: float, most: int) -> list[Explanation]:
+        """Return what is stored of searches after ``since``, unix seconds, oldest first, of all tenants.
+
+        Looks at the newest ``most`` places of the stream only. Empty where nothing was ever explained.
+
+        Raises:
+            BusUnavailable: JetStream does not answer, or this role may not read the stream.
+        """
+        found: list[Explanation] = []
+        try:
+            last = await self._js.get_last_msg(subjects.EXPLAIN_STREAM, subjects.EXPLANATIONS)
+            sequence = last.seq or 0
+            for place in range(sequence, max(0, sequence - most), -1):
+                explained = await self._at(place)
+                if explained is not None and explained.at < since:
+                    break
+                found += [explained] if explained is not None else []
+        except nats.js.errors.NotFoundError:
+            return []
+        except (nats.errors.Error, nats.js.errors.Error):
+            raise BusUnavailable(
+                "the stream of explanations does not answer; only an operator may read it"
+            ) from None
+        return found[::-1]
+
+    async def _at(self, sequence: int) -> Explanation | None:
+        try:
+            stored = await self._js.get_msg(subjects.EXPLAIN_STREAM, sequence)
+        except nats.js.errors.NotFoundError:
+            return None  # replaced by a later one of the same request, or dropped
+        return decode(Explanation, stored.data or b"")
+
     async def _publish(self, subject: str, body: bytes) -> None:
         try:
             await self._js.publish(subject, body, stream=subjects.EXPLAIN_STREAM)

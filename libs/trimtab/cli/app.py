@@ -21,6 +21,7 @@ from trimtab.cli import (
     version,
 )
 from trimtab.cli.evaluate import group as evaluate
+from trimtab.cli.incident import group as incident
 from trimtab.cli.index import group as index
 from trimtab.cli.jobs import group as jobs
 from trimtab.cli.mapper import group as mapper
@@ -67,6 +68,7 @@ def build() -> typer.Typer:
     app.add_typer(mapper.build(), name="mapper")
     app.add_typer(index.build(), name="index")
     app.add_typer(evaluate.build(), name="eval")
+    app.add_typer(incident.build(), name="incident")
     app.add_typer(jobs.build(), name="jobs")
     app.add_typer(jobs.build_dead(), name="dlq")
     return app

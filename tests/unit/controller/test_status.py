@@ -134,6 +134,32 @@ def test_each_worker_is_told_apart_converged_lagging_rejected_silent() -> None:
     assert (found.convergence.status, found.convergence.applied) == ("rejected", 1)
 
 
+def test_when_a_worker_obeyed_is_told_and_a_refusal_is_no_obedience() -> None:
+    words = Acknowledgements()
+    for instance, what in (("m-1", ApplyStatus.APPLIED), ("m-2", ApplyStatus.REJECTED)):
+        words.add(
+            Applied(
+                service="mapper",
+                instance=instance,
+                revision=7,
+                status=what,
+                reason="",
+                apply_ms=1.0,
+                effective_hash="",
+                at=1500.0,
+            )
+        )
+    workers = (worker("m-1", 7), worker("m-2", 6), worker("m-3", 7))
+
+    found = status(scene(ramping(), *workers, words=words))
+
+    assert [(w.acknowledged, w.acknowledged_at) for w in found.workers] == [
+        (7, 1500.0),
+        (0, 0.0),
+        (0, 0.0),
+    ]
+
+
 def test_kills_in_force_and_a_freeze_are_in_sight() -> None:
     frozen = msgspec.structs.replace(
         state("base"), freeze=Freeze(actor="ana", reason="holidays", at=1.0)
