@@ -17,6 +17,7 @@ from services.retriever.dense.index import Uncodable
 from services.retriever.dense.indexbuild import Built, Order, Unbuildable, build
 from services.retriever.plan import Plan
 from trimtab.artifacts.manifest import ArtifactError
+from trimtab.evaluation.indexkinds import foreign
 from trimtab.evaluation.vectorbundle import read_bundle
 
 
@@ -49,11 +50,12 @@ def planned(base: Plan, given: argparse.Namespace) -> Plan:
     """Return the base's plan with what was given replaced.
 
     Raises:
-        Unbuildable: a number is out of its bounds.
+        Unbuildable: a number is out of its bounds, or an option is of another kind of index.
     """
     index = base.index
     if index.kind == "flat" and given.kind is None:
         index = msgspec.structs.replace(index, kind="ivf")
+    _refuse_foreign(given.kind or index.kind, given)
     pq = _with(index.pq, parts=given.pq_parts, bits=given.pq_bits, rotated=_flag(given.opq))
     hnsw = _with(
         index.hnsw, neighbours=given.hnsw_m, care=given.ef_construction, effort=given.ef_search
@@ -104,6 +106,13 @@ def main() -> int:
         return 1
     _say({"built": shape(built)})
     return 0
+
+
+def _refuse_foreign(kind: str, given: argparse.Namespace) -> None:
+    words = [name.replace("_", "-") for name, value in vars(given).items() if value is not None]
+    wrong = foreign(kind, words)
+    if wrong:
+        raise Unbuildable(f"--{', --'.join(wrong)} is not for {kind}, the component's kind")
 
 
 def _report(what: str, done: int, of: int) -> None:

@@ -66,7 +66,8 @@ class IndexPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     kind: Kind = "ivf"
     """``flat`` stays exact however large the collection gets."""
     restarts: Annotated[int, Meta(ge=1, le=50)] = 1
-    """Runs of k-means, of which the best is kept: evener lists for as many times the training."""
+    """Runs of k-means for as many times the training. The one whose vectors lie nearest to their centroids is
+    kept, whose lists need not be the evenest: an imbalance of 1.27, 1.29 and 1.30 was measured at 1, 2 and 4."""
     refine: Annotated[int, Meta(ge=1, le=64)] = 4
     """Estimates per result that are scored again from the true vectors, of a kind that keeps codes."""
     pq: PqPlan = PqPlan()

@@ -68,6 +68,7 @@ SAMPLES: tuple[TrimtabError, ...] = (
     errors.InvalidCommand("no canary is running"),
     errors.RevisionConflict(3, 4),
     errors.ReleaseExists("next", "ab", "cd"),
+    errors.ReleaseInUse("next", "being ramped", "abort it first"),
     errors.InterlockRefused("loaded:encode", "no live encoder"),
     errors.Disabled("reranker"),
     errors.InternalError(),

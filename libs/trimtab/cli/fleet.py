@@ -6,6 +6,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from trimtab.cli.advised import advised
 from trimtab.cli.rollout import releases, span
 from trimtab.contracts.samples import AlertStatus, Readiness, StatusReply, WorkerStatus
 
@@ -60,6 +61,7 @@ def shape(status: StatusReply) -> dict[str, Any]:
         "settings": status.settings,
         "frozen": status.frozen,
         "alerts": status.alerts,
+        "advised": _advised(status),
         "budgets": status.budgets,
         "workers": status.workers,
     }
@@ -98,6 +100,7 @@ def picture(status: StatusReply, problem: str = "") -> Group:
             *(("set:", setting, "yellow") for setting in status.settings),
             ("error budgets of 30 days:", budgets(status), "dim"),
             *((f"{a.state}:", describe(a), _LOUD[a.state]) for a in status.alerts),
+            *(("advised:", advice, "yellow") for advice in _advised(status)),
         )
         if value
     ]
@@ -105,6 +108,13 @@ def picture(status: StatusReply, problem: str = "") -> Group:
     workers = tree.add(Text("workers", style="bold"))
     workers.add(_workers(status))
     return Group(title, *lines, tree, *_reasons(status))
+
+
+def _advised(status: StatusReply) -> list[str]:
+    serving = [
+        each.components.get("retrieve", "") for each in status.releases if each.role == "stable"
+    ]
+    return advised((worker.facts for worker in status.workers), "".join(serving))
 
 
 def _workers(status: StatusReply) -> Table:

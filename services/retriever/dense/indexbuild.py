@@ -86,6 +86,22 @@ def build(
     norms = norms_of(bundle.vectors, NORM_TOLERANCE)
     _refuse(bundle, norms, order.plan)
     into.mkdir(parents=True)
+    try:
+        return _written(bundle, base, folder, order, into, norms, report)
+    except BaseException:
+        shutil.rmtree(into)  # or the next try would find a folder that is no component
+        raise
+
+
+def _written(
+    bundle: VectorBundle,
+    base: Component,
+    folder: Path,
+    order: Order,
+    into: Path,
+    norms: Norms,
+    report: Report,
+) -> Built:
     kept, dropped = _take_over(base, folder, into, bundle.card.collection, order.plan)
     index = _trained(bundle, order, report)
     file = f"trained/{bundle.card.collection}.faiss"
@@ -184,7 +200,7 @@ def _record(
         passages=len(bundle.vectors),
         index=card.index,
         nlist=index.nlist,
-        restarts=order.plan.index.restarts,
+        restarts=order.plan.index.restarts if index.nlist else 0,
         seed=order.seed,
         imbalance=index.imbalance,
         longest=max(index.lengths(), default=0),

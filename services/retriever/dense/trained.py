@@ -38,8 +38,8 @@ class TrainedIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Version of the collection it was trained on: ``collection@sequence``."""
     nlist: Annotated[int, Meta(ge=0)]
     """IVF lists; 0 for a kind without."""
-    restarts: Annotated[int, Meta(ge=1)]
-    """Runs of k-means of which the best was kept."""
+    restarts: Annotated[int, Meta(ge=0)]
+    """Runs of k-means of which the tightest was kept; 0 for a kind that runs none."""
     seed: Annotated[int, Meta(ge=0)]
     """Chose the sample."""
     imbalance: float

@@ -50,6 +50,24 @@ def test_an_index_is_built_of_the_live_collection_and_the_same_one_from_what_was
     assert again.json["hash"] == found["hash"]
 
 
+def test_what_nobody_judged_is_not_pushed_and_both_forms_say_why(
+    measured: Measured, tmp_path: Path
+) -> None:
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(measured.questions.read_text().splitlines(keepends=True)[:3]))
+    words = ("index", "build", COLLECTION, *EVERY_LIST, "--out", tmp_path / "made")
+
+    none = measured(*words, "--push", "--json")
+    three = measured(*words, "--push", "--queries", few, "--json")
+    again = measured(*words, "--queries", few, "--name", "hybrid@9", "--json")
+
+    assert (none.code, three.code, again.code) == (4, 4, 0), three.errors + again.errors
+    assert "without --queries" in none.json["error"]["problem"]
+    assert three.json["pushed"] is False
+    assert "fewer than 20" in three.json["error"]["problem"]
+    assert three.json["unjudged"] == again.json["unjudged"] != ""
+
+
 def test_an_index_that_finds_too_little_is_not_pushed(measured: Measured, tmp_path: Path) -> None:
     said = measured(
         *("index", "build", COLLECTION, "--queries", measured.questions, "--kind", "ivf"),
@@ -73,6 +91,7 @@ def test_a_rebuild_that_a_gate_refuses_changes_nothing(measured: Measured) -> No
 
     assert said.code == 1
     assert said.json["state"] == "refused"
+    assert said.json["took_s"]["build"] > 0
     assert measured("release", "list", "--json").json == before
 
 
@@ -115,6 +134,37 @@ def test_what_cannot_be_built_says_what_to_do(measured: Measured, tmp_path: Path
         *("index", "build", COLLECTION, "--kind", "ivf_pq", "--pq-parts", "5", "--out", tmp_path)
     )
 
-    assert wrong_kind.code == parts.code == 1
+    assert (wrong_kind.code, parts.code) == (2, 1)
     assert "no kind of index" in wrong_kind.errors
     assert "cannot be cut into 5 equal parts" in parts.errors
+
+
+def test_a_build_that_was_refused_leaves_its_place_to_the_next_one(
+    measured: Measured, tmp_path: Path
+) -> None:
+    words = ("index", "build", COLLECTION, "--out", tmp_path, "--kind", "ivf")
+
+    many = measured(*words, "--nlist", "5000")
+    fewer = measured(*words, "--nlist", "6", "--max-imbalance", "5")
+
+    assert many.code == 1
+    assert "fewer than 5000 lists" in many.errors
+    assert fewer.code == 0, fewer.errors
+
+
+def test_a_rebuild_while_another_canary_runs_is_refused_before_anything_is_built(
+    measured: Measured,
+) -> None:
+    canary = ("release", "create", "other", "--setting", "retriever.nprobe=5", "--wait", "60")
+    assert measured(*canary).code == 0
+    try:
+        started = measured("canary", "start", "other", "--weight", "0", "--wait", "60")
+        said = measured("index", "rebuild", COLLECTION, "--queries", measured.questions, "--json")
+    finally:
+        measured("canary", "abort", "--wait", "60")
+        gone = measured("release", "delete", "other", "--wait", "60")
+
+    assert started.code == gone.code == 0, started.errors + gone.errors
+    assert said.code == 1
+    assert "other is being ramped" in said.json["error"]["problem"]
+    assert "component" not in said.json

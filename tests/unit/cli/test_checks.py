@@ -143,5 +143,18 @@ async def test_without_nats_one_check_fails_and_the_rest_is_skipped() -> None:
     found = await deployment.deployment("nats://127.0.0.1:1", None, "0.1.0")
 
     assert [check.outcome for check in found].count(Outcome.FAILED) == 1
-    assert len([check for check in found if check.outcome is Outcome.SKIPPED]) == 3 + len(SERVICES)
+    assert len([check for check in found if check.outcome is Outcome.SKIPPED]) == 4 + len(SERVICES)
     assert "trimtab up" in found[0].remedy
+
+
+def test_an_index_that_should_be_built_anew_is_a_warning_that_quotes_the_command() -> None:
+    line = "rebuild: grew 20 % since trained; `trimtab index rebuild docs --queries FILE`"
+    told = sample("retriever", "retriever-1", facts={"advice.docs": line})
+
+    check = deployment.indexes([told], "hybrid@1")
+
+    assert check.outcome is Outcome.WARNING
+    assert check.found == line
+    assert deployment.indexes([sample("retriever", facts={"advice.docs": ""})], "").outcome is (
+        Outcome.OK
+    )

@@ -3,9 +3,15 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from tests.unit.control.documents import canary, state
+from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure
 from trimtab.cli.index import built, making
+from trimtab.cli.index.swapping import refuse_swap
+from trimtab.contracts.control import Freeze, Phase
+from trimtab.contracts.errors import InvalidCommand
 
 GOOD: dict[str, Any] = {
     "component": "hybrid@2",
@@ -65,5 +71,42 @@ def test_the_builder_hears_what_was_given_and_nothing_else() -> None:
         *("--kind", "ivf_pq", "--nlist-per-sqrt", "0.5", "--pq-parts", "48"),
         *("--opq", "off", "--seed", "1"),
     ]
-    with pytest.raises(Failure, match="no kind of index"):
-        making.words(kind="tree")
+    for kind in ("tree", "flat"):
+        with pytest.raises(Failure, match="no kind of index") as refused:
+            making.words(kind=kind)
+        assert refused.value.code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "word"),
+    [
+        ("hnsw", {"nlist": 8}, "--nlist"),
+        ("hnsw", {"restarts": 2}, "--restarts"),
+        ("hnsw", {"pq_parts": 48, "opq": True}, "--pq-parts, --opq"),
+        ("ivf", {"hnsw_m": 16}, "--hnsw-m"),
+        ("ivf", {"pq_bits": 8}, "--pq-bits"),
+        ("ivf_pq", {"ef_search": 64}, "--ef-search"),
+    ],
+)
+def test_an_option_of_another_kind_is_a_wrong_command_line(
+    kind: str, given: dict[str, Any], word: str
+) -> None:
+    with pytest.raises(Failure, match=f"{word} means nothing to {kind}") as refused:
+        making.words(kind=kind, **given)
+    assert refused.value.code is ExitCode.USAGE
+
+
+def test_nothing_is_swapped_in_beside_another_canary_or_while_automation_is_frozen() -> None:
+    frozen = replace(state(), freeze=Freeze(actor="ana", reason="drill", at=1.0))
+
+    refuse_swap(state("base", "next", canary=canary("next", 0, Phase.ABORTED)))
+    with pytest.raises(InvalidCommand, match="next is being ramped"):
+        refuse_swap(state("base", "next", canary=canary("next", 0, Phase.PAUSED)))
+    with pytest.raises(InvalidCommand, match="frozen by ana"):
+        refuse_swap(frozen)
+
+
+def test_fewer_than_twenty_held_out_queries_leave_an_index_unjudged() -> None:
+    assert built.unjudged(GOOD) == ""
+    assert built.unjudged({**GOOD, "overlap": None}).startswith("0 queries are held out")
+    assert built.unjudged({**GOOD, "overlap": {"queries": 19}}).startswith("19 queries")

@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from trimtab.cli.app import build
+from trimtab.evaluation.vectorbundle import BundleCard, VectorBundle, write_bundle
 
 NOBODY = "nats://127.0.0.1:1"
 
@@ -43,6 +45,42 @@ def test_a_wrong_command_line_ends_with_2_and_says_why(
 
     assert result.exit_code == 2, result.output
     assert says in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["nothere", "--bundle", "B", "--base", "B"], "holds the vectors of docs, not of nothere"),
+        (["docs", "--bundle", "B"], "--bundle and --base belong together"),
+        (["docs", "--base", "B"], "--bundle and --base belong together"),
+        (["docs", "--bundle", "B", "--base", "B", "--queries", "B/card.json"], "--queries means"),
+        (["docs", "--bundle", "B", "--base", "B", "--n", "500"], "--n means nothing beside"),
+        (["docs", "--bundle", "B", "--base", "B", "--release", "r"], "--release means nothing"),
+        (["docs", "--bundle", "B", "--base", "B", "--tenant", "t"], "--tenant means nothing"),
+        (["docs", "--kind", "flat"], "no kind of index"),
+        (["docs", "--kind", "hnsw", "--nlist", "8"], "--nlist means nothing to hnsw"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_an_index_is_not_built_of_options_that_would_not_be_obeyed(
+    runner: CliRunner, tmp_path: Path, words: list[str], says: str
+) -> None:
+    card = BundleCard(collection="docs", index="docs@1", namespace="n", encoder="e@1")
+    none = np.empty((0, 2), dtype=np.float32)
+    write_bundle(tmp_path / "B", VectorBundle(card, [], none, [], none))
+    placed = [str(tmp_path / word) if word[0] == "B" else word for word in words]
+
+    result = runner.invoke(build(), ["index", "build", *placed, "--nats", NOBODY])
+
+    assert result.exit_code == 2, result.output
+    assert says in " ".join(result.stderr.split())
+
+
+def test_an_index_that_nobody_could_judge_is_not_even_built_to_be_pushed(runner: CliRunner) -> None:
+    result = runner.invoke(build(), ["index", "build", "docs", "--push", "--json"])
+
+    assert result.exit_code == 4
+    assert "without --queries" in json.loads(result.stdout)["error"]["problem"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from services.retriever.build_index import parser, planned
 from services.retriever.component import Component, load_component
 from services.retriever.dense.index import Uncodable
 from services.retriever.dense.indexbuild import Built, Order, Unbuildable, build
@@ -160,6 +161,30 @@ def test_every_kind_is_built_and_finds_nearly_all(kind: Any, tmp_path: Path) -> 
     assert found.measured.overlap is not None
     assert found.measured.overlap.mean > 0.9
     assert loaded(tmp_path / "hybrid@2").trained["docs"].record.kind == kind
+
+
+def test_what_was_refused_leaves_no_folder_in_the_way_of_the_next_try(tmp_path: Path) -> None:
+    into, base = tmp_path / "hybrid@2", component(tmp_path / "base", PLAN) / "hybrid@1"
+    with pytest.raises(Unbuildable, match="fewer than 5000 lists"):
+        made(into, base=base, nlist=5000)
+
+    assert not into.exists()
+    assert made(into, base=base, nlist=30).record.nlist == 30
+
+
+def test_a_kind_that_runs_no_k_means_says_so(tmp_path: Path) -> None:
+    graph = msgspec.structs.replace(PLAN, index=IndexPlan(kind="hnsw", restarts=3))
+
+    assert made(tmp_path / "hybrid@2", graph).record.restarts == 0
+
+
+def test_an_option_of_another_kind_than_the_components_is_refused() -> None:
+    graph = msgspec.structs.replace(PLAN, index=IndexPlan(kind="hnsw"))
+    words = ["--bundle", "b", "--base", "b", "--out", "o", "--name", "hybrid@2", "--nlist", "4"]
+
+    with pytest.raises(Unbuildable, match="--nlist is not for hnsw"):
+        planned(graph, parser().parse_args(words))
+    assert planned(graph, parser().parse_args([*words, "--kind", "ivf"])).index.kind == "ivf"
 
 
 def test_what_cannot_be_built_says_why(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from trimtab.artifacts.manifest import read_manifest
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.cli import judged, options
 from trimtab.cli.address import nats_url
+from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.index import built as result
 from trimtab.cli.index import making
@@ -29,6 +30,17 @@ from trimtab.evaluation.gates import Gate, all_hold
 from trimtab.evaluation.live import Live
 from trimtab.evaluation.queries import Query
 from trimtab.evaluation.vectorbundle import write_bundle
+
+_GIVE_QUERIES = "give --queries with at least 20 that people asked, not passages of the collection"
+
+_OF_A_DEPLOYMENT = {
+    "queries": "--queries",
+    "count": "--n",
+    "release": "--release",
+    "tenant": "--tenant",
+    "keep": "--keep",
+}
+"""Parameter -> option: what is read from, or of, a running deployment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,7 @@ class Asked:
 
 @guarded
 def build(
+    context: typer.Context,
     collection: making.CollectionArgument,
     queries: QueryFile = None,
     bundle: Annotated[
@@ -101,8 +114,10 @@ def build(
     """Train the index of a collection, measure it against an exact search, and write it as a component.
 
     Exit code 1 when a gate fails: overlap@10 and R@5 on the held-out --queries, norms, imbalance. With --push it
-    is stored only when all hold; no worker loads it before a release names it.
+    is stored only when all hold, and 4 says that fewer than 20 queries are held out: nothing unjudged is
+    stored. No worker loads it before a release names it.
     """
+    _check(context, collection, bundle, base, judged_by=queries, push=push)
     words = making.words(
         kind=kind,
         nlist=nlist,
@@ -119,8 +134,6 @@ def build(
     )
     chosen = read(queries, count, seed) if queries else []
     asked = Asked(collection, chosen, release, tenant, words, name, out, keep)
-    if (bundle is None) != (base is None):
-        raise Failure("--bundle and --base belong together", "give both, or neither")
 
     async def run() -> tuple[dict[str, Any], list[Gate]]:
         async with _link(nats, nkey_seed, needed=bundle is None or push) as client:
@@ -130,7 +143,7 @@ def build(
                 else:
                     made = await from_live(client, asked, bar)
             found = result.gates(made, least_overlap, most_loss, most_imbalance)
-            if push and all_hold(found):
+            if push and all_hold(found) and not made["unjudged"]:
                 store = await ArtifactStore.open(client.connection)
                 await store.push(out / made["component"])
                 made["pushed"] = True
@@ -138,11 +151,58 @@ def build(
 
     made, found = asyncio.run(run())
     result.write(report, made, found)
+    if push and made["unjudged"]:
+        _refuse_unjudged(made, found)
     if not as_json:
         result.show(made)
-        if not chosen and bundle is None:
-            stderr().print("no --queries: whether it finds enough is not judged", style="yellow")
+        if made["unjudged"]:
+            stderr().print(made["unjudged"], style="yellow", markup=False, soft_wrap=True)
     judged.finish(made, found, as_json=as_json)
+
+
+def _check(
+    context: typer.Context,
+    collection: str,
+    bundle: Path | None,
+    base: Path | None,
+    *,
+    judged_by: Path | None,
+    push: bool,
+) -> None:
+    """Refuse what does not go together before anything is asked."""
+    if (bundle is None) != (base is None):
+        problem = "--bundle and --base belong together"
+        raise Failure(problem, "give both, or neither", ExitCode.USAGE)
+    if bundle is not None:
+        _refuse_beside_bundle(context, collection, bundle)
+    elif push and judged_by is None:
+        raise judged.inconclusive("without --queries nothing is judged", _GIVE_QUERIES)
+
+
+def _refuse_unjudged(made: dict[str, Any], found: list[Gate]) -> None:
+    """End 4 where all else holds: what nobody judged is not stored."""
+    if all_hold(found):
+        unknown = judged.inconclusive(f"not stored: {made['unjudged']}", _GIVE_QUERIES)
+        unknown.result = {"ok": False, "gates": [gate.shape() for gate in found], **made}
+        raise unknown
+
+
+def _was_given(context: typer.Context, parameter: str) -> bool:
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _refuse_beside_bundle(context: typer.Context, collection: str, bundle: Path) -> None:
+    """A folder of vectors says itself whose they are, and brings its own queries."""
+    given = [name for name in _OF_A_DEPLOYMENT if _was_given(context, name)]
+    if given:
+        words = ", ".join(_OF_A_DEPLOYMENT[name] for name in given)
+        problem = f"{words} means nothing beside --bundle, which brings its own vectors and queries"
+        raise Failure(problem, "leave it out, or build from the deployment", ExitCode.USAGE)
+    found = read_manifest(bundle).reference.partition("@")[0]
+    if found != collection:
+        problem = f"{bundle} holds the vectors of {found}, not of {collection}"
+        raise Failure(problem, f"write `trimtab index build {found}`", ExitCode.USAGE)
 
 
 @asynccontextmanager
@@ -157,7 +217,7 @@ async def _link(nats: str | None, nkey_seed: Path | None, *, needed: bool) -> As
 def _from_folder(asked: Asked, bundle: Path, base: Path, bar: Progress) -> dict[str, Any]:
     reference = asked.name or making.next_version(read_manifest(base).reference)
     made = run_builder(bundle, base, asked.out / reference, reference, asked.words, bar)
-    return {**made, "pushed": False}
+    return {**made, "pushed": False, "unjudged": result.unjudged(made)}
 
 
 async def from_live(client: Client, asked: Asked, bar: Progress) -> dict[str, Any]:
@@ -176,4 +236,4 @@ async def from_live(client: Client, asked: Asked, bar: Progress) -> dict[str, An
         made = await asyncio.to_thread(
             run_builder, kept, given.base, asked.out / reference, reference, asked.words, bar
         )
-    return {**made, "pushed": False}
+    return {**made, "pushed": False, "unjudged": result.unjudged(made)}

@@ -33,6 +33,14 @@ def gates(
     return found
 
 
+def unjudged(built: dict[str, Any]) -> str:
+    """Return why it is not known whether the index finds enough; empty when it was judged."""
+    held_out = built["overlap"]["queries"] if built["overlap"] else 0
+    if held_out >= FEWEST:
+        return ""
+    return f"{held_out} queries are held out, fewer than {FEWEST}: whether it finds enough is not judged"
+
+
 def show(built: dict[str, Any]) -> None:
     """Print the figures."""
     record = built["record"]

@@ -35,6 +35,9 @@ def diagnose(
     most_imbalance: Annotated[
         float, typer.Option("--max-imbalance", min=1.0, help="Of the IVF lists; 1 is even.")
     ] = 2.0,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End 1 also when the index should be built anew.")
+    ] = False,
     seed: judged.RandomSeed = 7,
     release: judged.ReleaseName = "",
     tenant: options.Tenant = PUBLIC_TENANT,
@@ -49,6 +52,7 @@ def diagnose(
 ) -> None:
     """Gather health, norms, oracle recall, imbalance and the last commands; exit code 1 when one looks wrong.
 
+    Advice to build the index anew is told, and is no fault unless --strict says so.
     Oracle recall: stored vectors must find themselves. What does not is lost, whatever people ask.
     """
     wanted = Wanted(collection, tenant, release, sample, seed)
@@ -59,6 +63,8 @@ def diagnose(
 
     bundle = asyncio.run(ask())
     gates = judge(bundle, least_recall, most_imbalance)
+    if strict:
+        gates.append(_advice_gate(bundle))
     result = shape(bundle)
     _write(out, {"gates": [gate.shape() for gate in gates], **result})
     _report(report, bundle, gates)
@@ -85,6 +91,11 @@ def judge(bundle: Bundle, least_recall: float, most_imbalance: float) -> list[Ga
     what = f"{bundle.oracle.found} of {bundle.oracle.asked}"
     gates.append(at_least("oracle recall", recall, least_recall, what))
     return gates + _index_gates(bundle.facts, most_imbalance)
+
+
+def _advice_gate(bundle: Bundle) -> Gate:
+    advice = "" if bundle.facts is None else bundle.facts.advice
+    return at_most("indexes that should be built anew", int(bool(advice)), 0, advice)
 
 
 def _index_gates(facts: InspectReply, most_imbalance: float) -> list[Gate]:
@@ -129,6 +140,7 @@ def shape(bundle: Bundle) -> dict[str, Any]:
             }
             for each in sorted(bundle.samples, key=lambda s: (s.service, s.instance))
         ],
+        "rebuild_advised": bundle.facts is not None and bool(bundle.facts.advice),
         "index": facts,
         "nprobe": bundle.nprobe,
         "oracle": {"asked": bundle.oracle.asked, "found": bundle.oracle.found},

@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from trimtab.cli import options
+from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure
 from trimtab.cli.index.builder import option_words
+from trimtab.evaluation.indexkinds import BUILT, foreign
 
 CollectionArgument = Annotated[
     str,
@@ -27,7 +29,8 @@ NprobeOption = Annotated[
     int | None, typer.Option("--nprobe", min=1, max=65_536, help="Lists visited by default.")
 ]
 RestartsOption = Annotated[
-    int | None, typer.Option("--restarts", min=1, max=50, help="Runs of k-means; the best is kept.")
+    int | None,
+    typer.Option("--restarts", min=1, max=50, help="Runs of k-means; the tightest one is kept."),
 ]
 PartsOption = Annotated[
     int | None, typer.Option("--pq-parts", min=1, help="IVF-PQ: parts of a vector.")
@@ -76,27 +79,32 @@ def words(
     """Return the words that tell the builder what was given.
 
     Raises:
-        Failure: there is no such kind.
+        Failure: there is no such kind, or an option is of another kind than the one named.
     """
-    if kind not in (None, "ivf", "ivf_pq", "hnsw"):
-        raise Failure(f"{kind!r} is no kind of index", "write ivf, ivf_pq or hnsw")
+    if kind is not None and kind not in BUILT:
+        problem = f"{kind!r} is no kind of index that is built"
+        raise Failure(problem, "write ivf, ivf_pq or hnsw", ExitCode.USAGE)
     rotation = None if opq is None else "on" if opq else "off"
-    return option_words(
-        {
-            "kind": kind,
-            "nlist": nlist,
-            "nlist-per-sqrt": nlist_per_sqrt,
-            "nprobe": nprobe,
-            "restarts": restarts,
-            "pq-parts": pq_parts,
-            "pq-bits": pq_bits,
-            "opq": rotation,
-            "hnsw-m": hnsw_m,
-            "ef-construction": ef_construction,
-            "ef-search": ef_search,
-            "seed": seed,
-        }
-    )
+    given = {
+        "kind": kind,
+        "nlist": nlist,
+        "nlist-per-sqrt": nlist_per_sqrt,
+        "nprobe": nprobe,
+        "restarts": restarts,
+        "pq-parts": pq_parts,
+        "pq-bits": pq_bits,
+        "opq": rotation,
+        "hnsw-m": hnsw_m,
+        "ef-construction": ef_construction,
+        "ef-search": ef_search,
+        "seed": seed,
+    }
+    stated = [name for name, value in given.items() if value is not None]
+    wrong = [] if kind is None else foreign(kind, stated)
+    if wrong:
+        problem = f"--{', --'.join(wrong)} means nothing to {kind}"
+        raise Failure(problem, "leave it out, or name another --kind", ExitCode.USAGE)
+    return option_words(given)
 
 
 def next_version(reference: str) -> str:

@@ -2,28 +2,34 @@
 
 import asyncio
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
+import msgspec
 import typer
 
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.cli import judged, options, steering
 from trimtab.cli.address import nats_url
 from trimtab.cli.exitcode import ExitCode
-from trimtab.cli.failure import guarded
+from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.index import built as result
 from trimtab.cli.index import making
 from trimtab.cli.index.build import Asked, from_live
 from trimtab.cli.index.proving import prove
-from trimtab.cli.index.swapping import Swap
+from trimtab.cli.index.rebuilt import Rebuilt, show
+from trimtab.cli.index.swapping import Swap, refuse_swap
 from trimtab.cli.link import reach
-from trimtab.cli.output import print_json, stderr, stdout
+from trimtab.cli.output import stderr
 from trimtab.cli.questions import Count, NeededFile, read
 from trimtab.client import Client
+from trimtab.contracts.errors import TrimtabError
 from trimtab.contracts.retrieve import PUBLIC_TENANT
-from trimtab.evaluation.gates import Gate, all_hold
+from trimtab.control.effective import Controls, chosen
+from trimtab.control.store import ControlStore
+from trimtab.evaluation.gates import all_hold
 from trimtab.evaluation.live import Live
 from trimtab.evaluation.truth import read_truth
 
@@ -35,47 +41,6 @@ class Limits:
     overlap: float
     loss_pp: float
     imbalance: float
-
-
-@dataclass
-class Rebuilt:
-    """How far it came."""
-
-    built: dict[str, Any]
-    """What the builder says."""
-    gates: list[Gate]
-    """All that were judged."""
-    state: str = "refused"
-    """``refused``, ``dry_run``, ``loaded``, ``swapped`` or ``lagging``."""
-    release: str = ""
-    """The new release; empty before it was made."""
-    previous: str = ""
-    """What served before."""
-    workers: list[str] | None = None
-    """Retrievers that hold it beside the live one."""
-    proof: dict[str, Any] | None = None
-    """The verification beside the live one."""
-    revision: int = 0
-    """At which it serves."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything that was asked for was done."""
-        return self.state in ("dry_run", "loaded", "swapped")
-
-    def shape(self) -> dict[str, Any]:
-        """Return it for scripts."""
-        return {
-            "ok": self.ok,
-            "state": self.state,
-            "gates": [gate.shape() for gate in self.gates],
-            "release": self.release,
-            "previous": self.previous,
-            "workers": self.workers,
-            "proof": self.proof,
-            "revision": self.revision,
-            **self.built,
-        }
 
 
 @guarded
@@ -148,7 +113,7 @@ def rebuild(
     with tempfile.TemporaryDirectory(prefix="trimtab-index-") as scratch:
         done = asyncio.run(run(scratch))
     result.write(report, done.built, done.gates)
-    _show(done, as_json=as_json)
+    show(done, as_json=as_json)
     if not done.ok:
         raise typer.Exit(ExitCode.FAILED)
 
@@ -162,22 +127,53 @@ class _Flow:
     seed: int
 
     async def run(self, dry_run: bool, swap: bool, load_s: float, wait_s: float) -> Rebuilt:
+        controls = await (await ControlStore.open(self.client.connection)).read()
+        if swap and not dry_run:
+            refuse_swap(controls.state)
+        began = time.monotonic()
         done = await self._build()
+        done.took_s["build"] = round(time.monotonic() - began, 3)
         if not all_hold(done.gates) or dry_run:
             done.state = "dry_run" if dry_run and all_hold(done.gates) else "refused"
             return done
-        folder = self.asked.out / done.built["component"]
-        await (await ArtifactStore.open(self.client.connection)).push(folder)
-        await self._load(done, load_s)
-        await self._prove(done, folder)
+        await self._beside(done, load_s)
         if not all_hold(done.gates):
             return done
         done.state = "loaded"
         if swap:
-            outcome, reached = await self.by.promote(done.release, wait_s)
-            done.revision = outcome.revision
-            done.state = "swapped" if reached.status == "converged" else "lagging"
+            await self._swap(done, controls, wait_s)
         return done
+
+    async def _beside(self, done: Rebuilt, load_s: float) -> None:
+        """Store it, load it beside the live one, verify it; the release of one that fails is deleted."""
+        folder = self.asked.out / done.built["component"]
+        with done.phase("store"):
+            await (await ArtifactStore.open(self.client.connection)).push(folder)
+        try:
+            with done.phase("load"):
+                await self._load(done, load_s)
+            with done.phase("verify"):
+                await self._prove(done, folder)
+        except (TrimtabError, Failure):
+            await self._take_back(done)
+            raise
+        if not all_hold(done.gates):
+            await self._take_back(done)
+
+    async def _take_back(self, done: Rebuilt) -> None:
+        if done.release:
+            await self.by.delete(done.release)
+            done.deleted = True
+
+    async def _swap(self, done: Rebuilt, before: Controls, wait_s: float) -> None:
+        with done.phase("swap"):
+            outcome, reached = await self.by.promote(done.release, wait_s)
+        done.revision = outcome.revision
+        done.state = "swapped" if reached.status == "converged" else "lagging"
+        done.spare = before.state.previous or ""
+        unset = msgspec.structs.replace(before.release, settings={})
+        found = chosen(before, "retriever.nprobe", unset, now=time.time())
+        done.nprobe_set = None if found is None else int(found)
 
     async def _build(self) -> Rebuilt:
         name = await self._free_version()
@@ -220,20 +216,3 @@ class _Flow:
         proof = await prove(live, new, self.asked.collection, self.asked.queries, golden, self.seed)
         done.proof = proof.shape()
         done.gates += proof.gates(self.limits.overlap, -self.limits.loss_pp)
-
-
-def _show(done: Rebuilt, *, as_json: bool) -> None:
-    if as_json:
-        print_json(done.shape())
-        return
-    result.show(done.built)
-    judged.show_gates(done.gates)
-    said = {
-        "refused": "refused: what serves goes on serving",
-        "dry_run": "dry run: nothing was stored, nothing changed",
-        "loaded": f"loaded beside the live one; `trimtab canary start {done.release}` ramps it",
-        "swapped": f"{done.release} serves since revision {done.revision}; `trimtab rollback` "
-        f"returns to {done.previous}",
-        "lagging": f"written at revision {done.revision}, but not every worker obeys; `trimtab status`",
-    }
-    stdout().print(said[done.state], markup=False, soft_wrap=True)

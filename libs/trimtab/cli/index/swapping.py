@@ -11,12 +11,13 @@ from trimtab.cli import steering
 from trimtab.cli.failure import Failure
 from trimtab.client import Client
 from trimtab.contracts.component import STAGES, Release
-from trimtab.contracts.control import Convergence
-from trimtab.contracts.errors import TrimtabError
+from trimtab.contracts.control import ACTIVE_PHASES, ControlState, Convergence
+from trimtab.contracts.errors import InvalidCommand, TrimtabError
 from trimtab.contracts.orders import (
     AbortCommand,
     Command,
     CreateReleaseCommand,
+    DeleteReleaseCommand,
     Order,
     Outcome,
     PromoteCommand,
@@ -25,6 +26,23 @@ from trimtab.contracts.orders import (
 
 _LOOK_S = 0.5
 _RETRIEVER = STAGES["retrieve"]
+
+
+def refuse_swap(state: ControlState) -> None:
+    """Refuse what could not be swapped in now, before anything is built for it.
+
+    Raises:
+        InvalidCommand: another canary runs, or automation is frozen.
+    """
+    canary = state.canary
+    if canary is not None and canary.phase in ACTIVE_PHASES:
+        raise InvalidCommand(
+            f"{canary.release} is being ramped; promote or abort it first, or build with --no-swap"
+        )
+    if state.freeze is not None:
+        raise InvalidCommand(
+            f"frozen by {state.freeze.actor}; `trimtab freeze off` first, or build with --no-swap"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +65,14 @@ class Swap:
         release = msgspec.structs.replace(origin, name=name, retrieve=component)
         await self._order(CreateReleaseCommand(release=release))
         return release
+
+    async def delete(self, release: str) -> None:
+        """Forget a release that nothing returns to; workers unload its component.
+
+        Raises:
+            OperatorError: it serves, or is being ramped.
+        """
+        await self._order(DeleteReleaseCommand(release=release))
 
     async def loaded(self, component: str, wait_s: float) -> list[str]:
         """Wait until every live retriever has loaded the component; return their instances.
