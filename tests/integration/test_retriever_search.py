@@ -19,11 +19,17 @@ from trimtab.contracts.errors import RemoteError
 from trimtab.contracts.retrieve import ScoreReply, ScoreRequest
 from trimtab.contracts.samples import Readiness
 from trimtab.contracts.tensor import Matrix
+from trimtab.telemetry.metrics import REGISTRY
 
 pytestmark = pytest.mark.integration
 
 RNG = np.random.default_rng(0)
 VECTORS = clustered(RNG, 60, 6)
+
+
+def metric(name: str, **labels: str) -> float:
+    """Return a series of this process, 0 before its first value."""
+    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 async def test_what_was_in_the_stream_before_is_searchable_when_the_worker_is_ready(
@@ -161,6 +167,27 @@ async def test_messages_that_are_no_passages_are_skipped_and_counted(
         assert (facts["applied_sequence"], facts["passages"]) == (last, 2)
         assert facts["refused_passages"] == 4
         assert set(await stream.found(connection, VECTORS[0])) == {"p0", "p1"}
+
+
+async def test_what_a_worker_takes_in_and_how_alike_its_first_results_are_stands_in_its_metrics(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> None:
+    name = "alike"
+    copies = [stream.message(f"p{n}", VECTORS[0], collection=name) for n in range(3)]
+    await stream.write(connection, copies)
+    before = metric("retriever_top_five_cosine_count", component="hybrid@1")
+    total = metric("retriever_top_five_cosine_sum", component="hybrid@1")
+
+    async with running(stream.worker(nats_server, tmp_path)) as worker:
+        await stream.ask(connection, VECTORS[0], collection=name)
+        gone = await stream.write(connection, [stream.gone("p2", collection=name)])
+        await stream.applied(worker, gone)
+
+    assert metric("retriever_top_five_cosine_count", component="hybrid@1") == before + 1
+    likeness = metric("retriever_top_five_cosine_sum", component="hybrid@1") - total
+    assert likeness == pytest.approx(1.0, abs=1e-3)
+    assert metric("retriever_passages_upserted_total", collection=name) == 3
+    assert metric("retriever_passages_removed_total", collection=name) == 1
 
 
 async def test_nothing_found_and_nothing_near_are_counted_as_bad_events(

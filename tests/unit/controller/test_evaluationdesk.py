@@ -1,10 +1,13 @@
 """Figures of an evaluation are shown as long as it speaks for its release, and no longer."""
 
+import re
 import time
 from typing import Any, cast
 
 import msgspec
 
+from scripts.dashboard_panels import ROWS
+from scripts.export_alerts import PATH
 from services.controller.evaluationdesk import EvaluationDesk
 from services.controller.evaluations import HOLDS_S, Evaluations
 from trimtab.contracts.evaluation import Evaluation, RetrievedFigures
@@ -75,3 +78,12 @@ def test_what_is_too_old_to_speak_is_neither_shown_nor_left_standing() -> None:
 
     assert shown("long-ago") == shown("of-today") == {}
     assert before == SHOWN
+
+
+def test_every_figure_that_a_panel_or_an_alert_asks_for_is_shown_by_somebody() -> None:
+    queries = [query for row in ROWS.values() for panel in row for query, _ in panel.queries]
+    asked = re.findall(r'figure=~?"([^"]+)"', " ".join([*queries, PATH.read_text()]))
+
+    assert len(asked) >= 6
+    for pattern in asked:
+        assert any(re.fullmatch(pattern, figure) for figure in SHOWN), pattern

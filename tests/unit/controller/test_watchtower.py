@@ -1,5 +1,6 @@
 """One cause takes back one release: whatever fires together, and whoever else writes meanwhile."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -8,6 +9,7 @@ import pytest
 from services.controller.triggers import FORGETS_S, Watch, parse_triggers
 from services.controller.watchtower import LONGER, Watchtower
 from tests.unit.control.documents import canary, controls, kill, state
+from trimtab.bus.ending import end
 from trimtab.contracts.control import Switch
 from trimtab.contracts.errors import RevisionConflict
 from trimtab.contracts.evaluation import Evaluation
@@ -15,6 +17,7 @@ from trimtab.contracts.orders import Order
 from trimtab.contracts.samples import EndpointSample, Readiness, Sample
 from trimtab.control.feed import ControlFeed
 from trimtab.control.lease import Lease
+from trimtab.telemetry.metrics import REGISTRY
 
 QUALITY = b"""
 automated_triggers:
@@ -252,3 +255,24 @@ async def test_rules_that_are_ordered_for_everybody_keep_an_alert_silent() -> No
 
     assert inhibited == "inhibited"
     assert recorder.said == ["errors"], "what one tenant wants is no reason for the others"
+
+
+def fired(name: str) -> float | None:
+    return REGISTRY.get_sample_value("controller_triggers_fired_total", {"trigger": name})
+
+
+async def test_prometheus_sees_a_nought_before_it_sees_what_fired_and_was_cured_at_once() -> None:
+    leading = Leading()
+    triggers = TRIGGERS.replace(b"errors", b"paged errors")
+    watchtower = tower(Recorder(leading=leading), leading, triggers)
+    firing = {"alert": "paged errors", "severity": "critical"}
+
+    task = asyncio.create_task(watchtower.run())
+    await asyncio.sleep(0)
+    await end(task)
+    before = (fired("paged errors"), REGISTRY.get_sample_value("controller_alert_firing", firing))
+    await looked(watchtower, 0, 11)
+
+    assert before == (0.0, 0.0)
+    assert fired("paged errors") == 1.0
+    assert REGISTRY.get_sample_value("controller_alert_firing", firing) == 0.0, "rolled back"
