@@ -31,6 +31,7 @@ from trimtab.contracts.orders import Command, Order
 from trimtab.control.execute import execute
 from trimtab.control.store import ControlStore
 from trimtab.worker.service import Worker
+from trimtab.worker.unloading import KEEP_S
 
 HEAD = "safety-head@1"
 TEXT = "you are an idiot"
@@ -86,11 +87,18 @@ class Steered:
 
 @asynccontextmanager
 async def steered(
-    server: LocalServer, connection: NatsClient, home: Path, stable: str, **settings: Any
+    server: LocalServer,
+    connection: NatsClient,
+    home: Path,
+    stable: str,
+    *,
+    keep_s: float = KEEP_S,
+    **settings: Any,
 ) -> AsyncIterator[Steered]:
-    """Run a mapper whose stable release maps with ``stable``."""
+    """Run a mapper whose stable release maps with ``stable``; ``keep_s`` is the worker's."""
     store = await ControlStore.open(connection, create=True)
     await store.initialise(mapping_release("base", stable), "test")
     worker = build(deployment(server, home), MapperSettings(**settings))
+    worker.keep_s = keep_s
     async with running(worker, timeout_s=120):
         yield Steered(worker, store, connection)

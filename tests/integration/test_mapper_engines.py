@@ -13,7 +13,12 @@ from trimtab.bus.local_server import LocalServer
 from trimtab.contracts.control import Switch
 from trimtab.contracts.errors import ErrorCode, RemoteError
 from trimtab.contracts.mapping import DecidedBy, FallbackReason
-from trimtab.contracts.orders import CreateReleaseCommand, KillCommand, SetCommand
+from trimtab.contracts.orders import (
+    CreateReleaseCommand,
+    DeleteReleaseCommand,
+    KillCommand,
+    SetCommand,
+)
 from trimtab.contracts.samples import Readiness
 from trimtab.telemetry.metrics import REGISTRY
 
@@ -221,6 +226,28 @@ async def test_an_adapter_goes_with_its_worker_where_the_server_serves_nobody_el
             assert len(server.loras) == 1
 
     assert server.loras == {}
+
+
+async def test_an_adapter_of_a_deleted_release_leaves_its_server(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> None:
+    await push(connection, tmp_path / "made", LORA, "vllm", seed=1)
+    await push(connection, tmp_path / "made", "other@1", "vllm", seed=2)
+    async with ModelServer().running() as server:
+        given = settings(server, LORA, unload_adapters=True)
+        async with steered(nats_server, connection, tmp_path, LORA, keep_s=0.0, **given) as mapper:
+            own = set(server.loras)
+            offered = CreateReleaseCommand(release=mapping_release("next", "other@1"))
+            await mapper.order(offered)
+            both = len(server.loras)
+            await mapper.order(DeleteReleaseCommand(release="next"))
+            async with asyncio.timeout(60):
+                while "other@1" in mapper.worker.identity.components or set(server.loras) != own:
+                    await asyncio.sleep(0.01)
+            answer = await mapper.ask()
+
+    assert (len(own), both) == (1, 2)
+    assert answer.message.versions["adapter"].startswith(LORA)
 
 
 async def test_a_server_that_is_not_there_leaves_the_rules_and_a_release_of_it_is_refused(
