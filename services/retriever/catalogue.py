@@ -229,7 +229,13 @@ class Catalogue:
         edition = self.get(component, request.collection)
         snapshots = loading.snapshots_of(self._state, request.collection, component)
         return await inspection.inspect(
-            edition, request, tenant, self._lanes, snapshots, self._reply_bytes
+            edition,
+            request,
+            tenant,
+            self._lanes,
+            snapshots,
+            self._reply_bytes,
+            self.query_models,
         )
 
     async def vectors(self, component: str, request: VectorsRequest, tenant: str) -> VectorsReply:

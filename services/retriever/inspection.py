@@ -14,13 +14,18 @@ from services.retriever.dense.advice import advice
 from services.retriever.dense.index import DenseIndex
 from services.retriever.edition import Edition
 from services.retriever.lanes import Lanes
+from services.retriever.querymodel.choice import QueryModels
+from services.retriever.querymodel.model import WINDOW, Vectors
 from trimtab.artifacts.manifest import ArtifactError, read_manifest
-from trimtab.contracts.inspect import InspectReply, InspectRequest, StoredSample
+from trimtab.contracts.inspect import InspectReply, InspectRequest, NormFacts, StoredSample
 from trimtab.contracts.tensor import Matrix
 from trimtab.evaluation.norms import Norms, norms_of
 
 _PART = 8192
 """Slots looked at in one go of the search thread: about 3 ms at 384 dimensions."""
+
+_WINDOWS = 32
+"""Windows that every query model is asked with."""
 
 _LISTS = 64
 """IVF lists looked at in one go."""
@@ -33,6 +38,7 @@ async def inspect(
     lanes: Lanes,
     snapshots: Path,
     reply_bytes: int,
+    models: QueryModels,
 ) -> InspectReply:
     """Return the facts of an edition; a sample stays below ``reply_bytes`` and within what ``tenant`` sees."""
     stored = await _stored_norms(edition, lanes, request.tolerance)
@@ -45,6 +51,7 @@ async def inspect(
         facts,
         stored=stored.facts(),
         copies=None if copies is None else copies.facts(),
+        models=await _model_norms(edition, lanes, models, request.tolerance),
         snapshot=digest,
         snapshot_sequence=sequence,
         sample=sample,
@@ -111,6 +118,27 @@ async def _copied_norms(index: DenseIndex, lanes: Lanes, tolerance: float) -> No
             return None
         total = found if total is None else total + found
     return total
+
+
+async def _model_norms(
+    edition: Edition, lanes: Lanes, models: QueryModels, tolerance: float
+) -> dict[str, NormFacts]:
+    namespace = edition.collection.row.namespace
+    found: dict[str, Norms] = {}
+    for window in await lanes.search(_windows, edition):
+        norms = await lanes.model(models.norms, namespace, window, tolerance)
+        found = {name: found.get(name, Norms()) + norm for name, norm in norms.items()}
+    return {name: norms.facts() for name, norms in found.items()}
+
+
+def _windows(edition: Edition) -> list[Vectors]:
+    """Return evenly spread runs of stored vectors, as long as a query model reads; none of fewer passages."""
+    living = edition.collection.slots
+    last = len(living) - WINDOW
+    if last < 0:
+        return []
+    starts = np.unique(np.linspace(0, last, _WINDOWS).astype(int)).tolist()
+    return [edition.collection.vectors(living[start : start + WINDOW]) for start in starts]
 
 
 def _sample(

@@ -270,6 +270,7 @@ def _inspection() -> list[msgspec.Struct]:
             imbalance=1.1111,
             stored=norms,
             copies=norms,
+            models={"mean": norms},
             snapshot="5f" * 32,
             snapshot_sequence=3,
             sample=sample,

@@ -91,6 +91,8 @@ class InspectReply(Message, frozen=True, kw_only=True):
     """Of the vectors that answer exactly."""
     copies: NormFacts | None
     """Of the vectors in the IVF lists; None for a kind that keeps none there."""
+    models: dict[str, NormFacts] = {}
+    """Query model -> its outputs for some windows of passages that follow each other; only models of this space."""
     snapshot: str
     """sha256 of the manifest of the newest snapshot on disk; empty without one."""
     snapshot_sequence: Annotated[int, Meta(ge=0)]

@@ -15,6 +15,7 @@ from services.retriever.querymodel.model import WINDOW, Mean, QueryModel, Vector
 from services.retriever.retrieved import Retrieved
 from trimtab.contracts.retrieve import LAST_VEC, Fallback, RetrieveRequest
 from trimtab.contracts.tensor import Matrix
+from trimtab.evaluation.norms import Norms, norms_of
 
 QUERY_MODEL_FALLBACK = "query_model_fallback"
 """Bad event: the query's own vector was searched with, although a model was asked for."""
@@ -104,6 +105,14 @@ class QueryModels:
         if not model.fits(request.namespace, request.vector.dim):
             return Choice(LAST_VEC, fallback=Fallback.NAMESPACE)
         return _asked(model, window)
+
+    def norms(self, namespace: str, window: Vectors, tolerance: float) -> dict[str, Norms]:
+        """Return the norm of what every model of that space makes of a window of five vectors, by reference."""
+        return {
+            model.reference: norms_of(model.vector(window)[np.newaxis], tolerance)
+            for model in self._loaded
+            if model.fits(namespace, window.shape[1])
+        }
 
 
 def _by_name(models: Iterable[QueryModel]) -> dict[str, QueryModel]:

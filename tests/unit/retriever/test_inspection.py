@@ -9,6 +9,8 @@ import pytest
 from services.retriever.edition import Edition
 from services.retriever.inspection import inspect
 from services.retriever.lanes import Lanes
+from services.retriever.querymodel.choice import QueryModels
+from services.retriever.querymodel.model import Mean, Vectors
 from tests.unit.retriever.corpora import DIMENSION, build, clustered, train
 from trimtab.contracts.inspect import InspectReply, InspectRequest
 
@@ -17,14 +19,59 @@ OWNERS = ["public", "acme", "globex"] * 100
 
 
 async def facts_of(
-    edition: Edition, tenant: str = "public", reply_bytes: int = 700_000, **asked: float
+    edition: Edition,
+    tenant: str = "public",
+    reply_bytes: int = 700_000,
+    models: QueryModels | None = None,
+    **asked: float,
 ) -> InspectReply:
     lanes = Lanes()
     request = msgspec.convert({"collection": "docs", **asked}, InspectRequest)
     try:
-        return await inspect(edition, request, tenant, lanes, Path("nowhere"), reply_bytes)
+        return await inspect(
+            edition,
+            request,
+            tenant,
+            lanes,
+            Path("nowhere"),
+            reply_bytes,
+            QueryModels() if models is None else models,
+        )
     finally:
         lanes.close()
+
+
+class Long(Mean):
+    """A query model whose outputs are a little too long."""
+
+    reference = "long@1"
+
+    def vector(self, window: Vectors) -> Vectors:
+        return super().vector(window) * np.float32(1.001)
+
+
+class Elsewhere(Long):
+    """A query model of another space."""
+
+    reference = "elsewhere@1"
+
+    def fits(self, namespace: str, dimension: int) -> bool:
+        return False
+
+
+async def test_outputs_of_every_query_model_of_the_space_are_looked_at() -> None:
+    edition, _ = build(VECTORS)
+    tiny, _ = build(VECTORS[:4])
+    models = QueryModels([Long(), Elsewhere()])
+
+    found = (await facts_of(edition, models=models)).models
+    patient = (await facts_of(edition, models=models, tolerance=0.01)).models
+
+    assert {name: facts.beyond for name, facts in found.items()} == {"mean": 0, "long@1": 32}
+    assert found["long@1"].mean == pytest.approx(1.001, abs=1e-6)
+    assert found["mean"].count == 32
+    assert patient["long@1"].beyond == 0
+    assert (await facts_of(tiny, models=models)).models == {}
 
 
 async def test_an_exact_index_has_no_lists() -> None:

@@ -1,4 +1,4 @@
-"""`trimtab index norms`: whether the index, the queries and the model's outputs have unit length."""
+"""`trimtab index norms`: whether the index, the queries and the models' outputs have unit length."""
 
 import asyncio
 from pathlib import Path
@@ -44,8 +44,10 @@ def norms(
     nkey_seed: options.Seed = None,
     as_json: options.Json = False,
 ) -> None:
-    """Check that every vector has unit length: stored ones, copies in the lists, what the encoder gives.
+    """Check that every vector has unit length: stored ones, copies in the lists, what the models give.
 
+    Of the encoder for the queries, or for a few texts of its own; of every query model that the retriever
+    has loaded of this space for windows of stored passages (docs/query-models.md).
     Exit code 1 when one is further from 1 than the tolerance, or an index holds too few.
     """
     texts = [query.text for query in read(queries, count, seed)] if queries else list(_PROBES)
@@ -86,6 +88,8 @@ def _gates(facts: InspectReply, outputs: NormFacts, tolerance: float) -> list[Ga
         missing = abs(facts.passages - facts.listed)
         gates.append(at_most("passages that the lists lack or have twice", missing, 0))
     gates.append(_gate("outputs of the encoder", outputs, tolerance))
+    for name, norms_of_it in sorted(facts.models.items()):
+        gates.append(_gate(f"outputs of the query model {name}", norms_of_it, tolerance))
     return gates
 
 
@@ -109,4 +113,5 @@ def shape(facts: InspectReply, outputs: NormFacts) -> dict[str, Any]:
         "stored": facts.stored,
         "lists": facts.copies,
         "outputs": outputs,
+        "models": facts.models,
     }
