@@ -18,12 +18,21 @@ class Acknowledgements:
     """The last word of every worker on control changes."""
 
     _last: dict[str, Applied] = field(default_factory=dict)
+    _obeyed: dict[str, Applied] = field(default_factory=dict)
 
     def add(self, applied: Applied) -> None:
         """Take an acknowledgement; one older than the worker's last is ignored."""
         last = self._last.get(applied.instance)
         if last is None or applied.at >= last.at:
             self._last[applied.instance] = applied
+        obeyed = self._obeyed.get(applied.instance)
+        newer = obeyed is None or applied.revision > obeyed.revision
+        if newer and applied.status is ApplyStatus.APPLIED:
+            self._obeyed[applied.instance] = applied
+
+    def obeyed(self, instance: str) -> Applied | None:
+        """Return how a worker first said that it obeys the newest revision that it ever obeyed."""
+        return self._obeyed.get(instance)
 
     def of(self, instance: str) -> Applied | None:
         """Return a worker's last word."""

@@ -13,7 +13,6 @@ from services.controller.triggers import Watch
 from trimtab.contracts.component import Release
 from trimtab.contracts.control import (
     ACTIVE_PHASES,
-    ApplyStatus,
     Canary,
     ControlState,
     Convergence,
@@ -117,12 +116,12 @@ def _alerts(scene: Scene) -> list[AlertStatus]:
 
 
 def _obeying(worker: WorkerStatus, scene: Scene) -> WorkerStatus:
-    said = scene.words.of(worker.instance)
-    word, why = obedience(worker, said, scene.controls.revision)
+    word, why = obedience(worker, scene.words.of(worker.instance), scene.controls.revision)
     told = msgspec.structs.replace(worker, obedience=word, obeys_why=why)
-    if said is None or said.status is not ApplyStatus.APPLIED:
+    obeyed = scene.words.obeyed(worker.instance)
+    if obeyed is None:
         return told
-    return msgspec.structs.replace(told, acknowledged=said.revision, acknowledged_at=said.at)
+    return msgspec.structs.replace(told, acknowledged=obeyed.revision, acknowledged_at=obeyed.at)
 
 
 def _releases(state: ControlState) -> list[ReleaseStatus]:

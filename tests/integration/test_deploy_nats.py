@@ -270,8 +270,11 @@ async def test_the_gateway_keeps_explanations_that_the_operator_reads(
         found = await Client(operator.connection).explanation(
             explanation.request_id, tenant=explanation.tenant
         )
+        newest = await Explanations(operator.connection).newest(since=0.0, most=10)
+        later = await Explanations(operator.connection).newest(explanation.at + 1.0, most=10)
 
         assert found == explanation
+        assert (newest, later) == ([explanation], [])
         assert gateway.refused + operator.refused == []
 
 

@@ -137,7 +137,7 @@ async def test_a_release_that_is_rolled_back_by_hand_is_told_with_who_when_and_t
     assert verify(entries, []) == []
 
 
-async def test_a_canary_that_its_policy_condemned_is_told_with_the_evidence_and_the_last_worker(
+async def test_a_canary_that_its_policy_condemned_is_told_with_the_evidence(
     nats_server: LocalServer, connection: NatsClient, tmp_path: Path
 ) -> None:
     async with ramping(nats_server, connection, tmp_path, failing=True) as built:

@@ -40,7 +40,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """A worker's last word on control changes."""
+    """A worker's word that it obeys."""
 
     revision: int
     """Newest that it said it obeys; 0: it was not heard."""

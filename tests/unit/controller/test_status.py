@@ -134,9 +134,14 @@ def test_each_worker_is_told_apart_converged_lagging_rejected_silent() -> None:
     assert (found.convergence.status, found.convergence.applied) == ("rejected", 1)
 
 
-def test_when_a_worker_obeyed_is_told_and_a_refusal_is_no_obedience() -> None:
+def test_when_a_worker_first_obeyed_is_told_whatever_it_says_later() -> None:
     words = Acknowledgements()
-    for instance, what in (("m-1", ApplyStatus.APPLIED), ("m-2", ApplyStatus.REJECTED)):
+    for instance, what, at in (
+        ("m-1", ApplyStatus.APPLIED, 1500.0),
+        ("m-1", ApplyStatus.APPLIED, 1530.0),
+        ("m-1", ApplyStatus.STALE, 1545.0),
+        ("m-2", ApplyStatus.REJECTED, 1500.0),
+    ):
         words.add(
             Applied(
                 service="mapper",
@@ -146,7 +151,7 @@ def test_when_a_worker_obeyed_is_told_and_a_refusal_is_no_obedience() -> None:
                 reason="",
                 apply_ms=1.0,
                 effective_hash="",
-                at=1500.0,
+                at=at,
             )
         )
     workers = (worker("m-1", 7), worker("m-2", 6), worker("m-3", 7))
@@ -157,7 +162,7 @@ def test_when_a_worker_obeyed_is_told_and_a_refusal_is_no_obedience() -> None:
         (7, 1500.0),
         (0, 0.0),
         (0, 0.0),
-    ]
+    ], "one that refused, and one that was not heard, obeyed at no time that we know"
 
 
 def test_kills_in_force_and_a_freeze_are_in_sight() -> None:

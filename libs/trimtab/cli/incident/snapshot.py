@@ -26,7 +26,7 @@ class WorkerRow:
     """That it obeys; 0 for one that obeys none."""
     components: list[str]
     acknowledged_at: float | None
-    """Unix seconds of its last word on control changes."""
+    """Unix seconds when it first said that it obeys its newest revision."""
     requests: int | None
     errors: int | None
     p95_ms: float | None
