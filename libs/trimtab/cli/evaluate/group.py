@@ -8,7 +8,8 @@ from trimtab.cli.evaluate import compare, rerank, rollback, run
 def build() -> typer.Typer:
     """Return the group of commands."""
     group = typer.Typer(
-        help="Measure quality: recall, MRR, containment, before and after.", no_args_is_help=True
+        help="Measure quality: recall, MRR, containment, before and after (docs/evaluation.md).",
+        no_args_is_help=True,
     )
     group.command("run")(run.run)
     group.command("compare")(compare.compare)
