@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import msgspec
@@ -100,7 +101,7 @@ async def test_adapters_are_swapped_and_taken_back_under_load_and_every_answer_f
     await push(connection, tmp_path / "made", OLD, "vllm", seed=1)
     await push(connection, tmp_path / "made", NEW, "vllm", seed=2)
     async with ModelServer(upstream=upstream).running() as server:
-        given = {"components": [OLD], "endpoints": {"vllm": server.url}}
+        given: dict[str, Any] = {"components": [OLD], "endpoints": {"vllm": server.url}}
         async with steered(nats_server, connection, tmp_path, OLD, **given) as mapper:
             before = await labels(mapper)
             load = Load(mapper)

@@ -255,7 +255,10 @@ async def test_a_server_that_is_not_there_leaves_the_rules_and_a_release_of_it_i
 ) -> None:
     await push(connection, tmp_path / "made", LORA, "vllm", seed=1)
     await push(connection, tmp_path / "made", "other@1", "openai")
-    given = {"components": [HEAD, LORA], "endpoints": {"vllm": "http://127.0.0.1:1"}}
+    given: dict[str, Any] = {
+        "components": [HEAD, LORA],
+        "endpoints": {"vllm": "http://127.0.0.1:1"},
+    }
     async with steered(nats_server, connection, tmp_path, HEAD, **given) as mapper:
         identity = mapper.worker.identity
         assert identity.readiness is Readiness.DEGRADED

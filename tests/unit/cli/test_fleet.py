@@ -143,7 +143,11 @@ def test_an_old_picture_says_why_it_is_old_and_who_stopped_automation() -> None:
 
 def test_an_index_that_should_be_built_anew_is_advised_once_when_it_serves() -> None:
     facts = {"advice.docs": "rebuild: old", "advice.docs.hybrid@2": "rebuild: grew 20 %"}
-    facts |= {"advice.more": "", "advice.more.hybrid@2": ""}
+    facts |= {
+        "advice.more": "",
+        "advice.more.hybrid@2": "",
+        "advice.docs.hybrid@3": "rebuild: warm",
+    }
     serving = ReleaseStatus(
         name="base", role="stable", hash="ab", weight_bp=10_000, components={"retrieve": "hybrid@2"}
     )
