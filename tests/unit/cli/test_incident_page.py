@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.unit.audit.recorded import Record
 from trimtab.audit.incident import Acknowledged, Answered, Incident, Observed, incident
+from trimtab.cli.app import build
 from trimtab.cli.failure import Failure
 from trimtab.cli.incident import files
 from trimtab.cli.incident.markdown import plain
@@ -219,3 +221,24 @@ def test_a_window_that_is_none_is_a_wrong_command_line(start: str, end: str) -> 
     with pytest.raises(Failure) as refused:
         window("2h", start, end, NOON)
     assert refused.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        pytest.param(["--nats", "nats://127.0.0.1:1"], 3, "trimtab up", id="nobody there"),
+        pytest.param(["--from", "yesterday"], 2, "is no time", id="no time"),
+        pytest.param(["--since", "long"], 1, "no span of time", id="no span"),
+    ],
+)
+def test_what_cannot_be_written_ends_as_other_commands_do_and_leaves_nothing(
+    tmp_path: Path, words: list[str], code: int, says: str
+) -> None:
+    out = tmp_path / "out"
+
+    result = CliRunner().invoke(build(), ["incident", "write", "--out", str(out), "--json", *words])
+
+    assert result.exit_code == code, result.output
+    assert says in result.stderr
+    assert "problem" in json.loads(result.stdout)["error"]
+    assert not out.exists()
