@@ -58,16 +58,24 @@ def lines(places: Sequence[str], curves: Sequence[Line], marks: Sequence[Mark], 
 
 def bars(places: Sequence[str], values: Sequence[float], unit: str) -> str:
     """Return one bar per place, from zero, as an SVG element."""
-    scale = _scale([0.0, *values], len(places))
-    width = 0.8 * (_WIDTH - _LEFT - _RIGHT) / max(1, len(places))
+    return grouped(places, [Line("", values)], unit)
+
+
+def grouped(places: Sequence[str], groups: Sequence[Line], unit: str) -> str:
+    """Return one bar of each group side by side per place, from zero, as an SVG element."""
+    scale = _scale([0.0, *(y for group in groups for y in group.ys)], len(places))
+    width = 0.8 * (_WIDTH - _LEFT - _RIGHT) / max(1, len(places)) / max(1, len(groups))
     drawn = [_axes(places, scale, unit)]
-    for place, value in enumerate(values):
-        top, zero = sorted((scale.y(value), scale.y(0.0)))
-        drawn.append(
-            f'<rect x="{scale.x(place) - width / 2:.1f}" y="{top:.1f}" width="{width:.1f}" '
-            f'height="{zero - top:.1f}" fill="{_COLOURS[0]}"><title>{escape(places[place])}: '
-            f"{value:g}</title></rect>"
-        )
+    for number, group in enumerate(groups):
+        drawn.append(_legend(number, group.name))
+        for place, value in enumerate(group.ys):
+            left = scale.x(place) + (number - len(groups) / 2) * width
+            top, zero = sorted((scale.y(value), scale.y(0.0)))
+            drawn.append(
+                f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" '
+                f'height="{zero - top:.1f}" fill="{_COLOURS[number]}"><title>'
+                f"{escape(f'{places[place]} {group.name}'.strip())}: {value:g}</title></rect>"
+            )
     return _svg(drawn)
 
 
@@ -122,12 +130,18 @@ def _curve(number: int, curve: Line, scale: _Scale) -> str:
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"><title>{value:g}</title></circle>'
         for (x, y), value in zip(points, curve.ys, strict=True)
     )
-    legend = (
-        f'<text x="{_WIDTH - _RIGHT - 90 * number}" y="{_HEIGHT - 6}" text-anchor="end" '
-        f'style="fill:{colour}">{escape(curve.name)}</text>'
-    )
+    legend = _legend(number, curve.name)
     return (
         f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>{dots}{legend}'
+    )
+
+
+def _legend(number: int, name: str) -> str:
+    if not name:
+        return ""
+    return (
+        f'<text x="{_WIDTH - _RIGHT - 90 * number}" y="{_HEIGHT - 6}" text-anchor="end" '
+        f'style="fill:{_COLOURS[number]}">{escape(name)}</text>'
     )
 
 

@@ -203,7 +203,10 @@ def test_a_comparison_needs_no_deployment_and_fails_by_the_bound_that_was_given(
     found = json.loads(usual.stdout)
     assert found["delta_pp"]["R@5"]["mean"] == pytest.approx(-5.0)
     assert found["delta_pp"]["R@5"]["low"] < -5.0 < found["delta_pp"]["R@5"]["high"] <= 0.0
-    assert "PASS  dR@5" in page.read_text()
+    html = page.read_text()
+    assert "PASS  dR@5" in html
+    assert "<title>R@5 before: 100</title>" in html
+    assert "<title>R@5 after: 95</title>" in html
 
 
 def test_a_comparison_is_fixed_by_its_seed(runner: CliRunner, runs: tuple[str, str]) -> None:

@@ -1,12 +1,13 @@
 """A report holds everything in one file, asks nobody for anything, and runs nothing it was told."""
 
+import itertools
 import math
 import re
 from xml.etree import ElementTree
 
 import pytest
 
-from trimtab.evaluation.chart import Line, Mark, bars, lines
+from trimtab.evaluation.chart import Line, Mark, bars, grouped, lines
 from trimtab.evaluation.gates import at_least
 from trimtab.evaluation.page import Section, Table, page
 
@@ -33,6 +34,24 @@ def test_bars_are_as_high_as_their_values_and_stay_inside() -> None:
     assert heights[2] == 0
     for number in re.findall(r'y\d?="([-\d.]+)"', ElementTree.tostring(root).decode()):
         assert 0 <= float(number) <= 260
+
+
+def test_groups_of_bars_stand_side_by_side_and_are_named() -> None:
+    drawn = grouped(["R@1", "R@5"], [Line("off", [20, 40]), Line("on", [30, 60])], "percent")
+
+    found = ElementTree.fromstring(drawn).findall(f"{SVG}rect")
+    spans = sorted(
+        (float(bar.attrib["x"]), float(bar.attrib["width"]), bar[0].text) for bar in found
+    )
+    assert [title for _, _, title in spans] == [
+        "R@1 off: 20",
+        "R@1 on: 30",
+        "R@5 off: 40",
+        "R@5 on: 60",
+    ]
+    for (left, width, _), (following, _, _) in itertools.pairwise(spans):
+        assert left + width <= following + 0.2
+    assert ">off</text>" in drawn
 
 
 def test_a_chart_of_equal_values_and_of_none_can_be_drawn() -> None:

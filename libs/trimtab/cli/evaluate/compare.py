@@ -1,5 +1,6 @@
 """`trimtab eval compare`: two runs of the same queries, paired, with gates."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from trimtab.cli.exitcode import ExitCode
 from trimtab.cli.failure import Failure, guarded
 from trimtab.cli.output import stdout
 from trimtab.evaluation.bootstrap import Interval
+from trimtab.evaluation.chart import Line, grouped
 from trimtab.evaluation.gates import Gate, at_least
 from trimtab.evaluation.metrics import METRICS
 from trimtab.evaluation.page import Section, Table
@@ -60,7 +62,7 @@ def compare(
         f"{before.name} and {after.name}",
         f"{len(pairs)} queries, paired",
         gates,
-        [Section("Percent; differences in points", parts=[Table(HEAD, rows).html()])],
+        sections(("before", "after"), figures, rows),
     )
     if not as_json:
         show(rows)
@@ -83,6 +85,22 @@ def table(
     return [
         (name, f"{100 * before[name].mean:.2f}", f"{100 * after[name].mean:.2f}", each.text(100))
         for name, each in found.items()
+    ]
+
+
+def sections(
+    names: tuple[str, str], figures: Sequence[dict[str, Interval]], rows: list[tuple[str, ...]]
+) -> list[Section]:
+    """Return what a page shows of two runs: bars side by side, and the rows of :func:`table`."""
+    groups = [
+        Line(name, [100 * each.mean for each in run.values()])
+        for name, run in zip(names, figures, strict=True)
+    ]
+    return [
+        Section(
+            f"Percent, {' and '.join(names)}", parts=[grouped(list(figures[0]), groups, "percent")]
+        ),
+        Section("Percent; differences in points", parts=[Table(HEAD, rows).html()]),
     ]
 
 

@@ -8,7 +8,7 @@ import typer
 
 from trimtab.cli import judged, options
 from trimtab.cli.address import nats_url
-from trimtab.cli.evaluate.compare import HEAD, delta_gate, show, table
+from trimtab.cli.evaluate.compare import delta_gate, sections, show, table
 from trimtab.cli.evaluate.labelled import (
     ALL,
     Place,
@@ -30,7 +30,6 @@ from trimtab.corpus.stdlib import COLLECTION
 from trimtab.evaluation.gates import Gate, at_least
 from trimtab.evaluation.latency import LatencyMs
 from trimtab.evaluation.live import Live
-from trimtab.evaluation.page import Section, Table
 from trimtab.evaluation.queries import Query
 from trimtab.evaluation.searching import Reordered, reordered
 from trimtab.evaluation.summary import differences, summarise
@@ -102,7 +101,7 @@ def rerank(
         f"Reranker {used} on {collection}",
         words,
         gates,
-        [Section("Percent; differences in points", parts=[Table(HEAD, rows).html()])],
+        sections(("off", "on"), figures, rows),
     )
     if not as_json:
         stdout().print(words, markup=False)
