@@ -131,12 +131,22 @@ async def test_it_is_said_where_each_collection_is_searched_and_why_not_on_the_d
 async def test_a_device_that_fails_in_a_search_is_no_longer_said_to_search(tmp_path: Path) -> None:
     put(tmp_path, 0, 400)
     before, on = fallbacks("search"), Device()
+    woken = asyncio.Event()
     async with opened(tmp_path, WITH_IVF) as catalogue:
-        catalogue.caretaker.placing.device = on
+        placing = catalogue.caretaker.placing
+        wake, placing.device = placing.wake, on
+
+        def heard() -> None:
+            woken.set()
+            wake()
+
+        placing.wake = heard
         catalogue.caretaker.start()
         await told(catalogue, FIRST, "gpu")
         on.broken = True
         found = await catalogue.retrieve(FIRST, request(VECTORS[7], limit=5), "public")
+        async with asyncio.timeout(60):
+            await woken.wait()
         await told(catalogue, FIRST, "cpu: the device gave it up; see the log")
 
     assert fallbacks("search") == before + 1
