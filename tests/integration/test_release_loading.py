@@ -259,8 +259,8 @@ async def test_what_a_deleted_release_brought_answers_what_it_was_asked_and_is_u
         running(shelf.worker(place)) as worker,
     ):
         await steer(client, CreateReleaseCommand(release=release("new", "mlp-new@1")))
-        await steer(client, CreateReleaseCommand(release=release("own", "mlp-own@1")))
-        await has(worker, "mlp-full@2", "mlp-own@1", "mlp-new@1")
+        made = await steer(client, CreateReleaseCommand(release=release("own", "mlp-own@1")))
+        await obeys(worker, made.revision)
         context = stream.context(timeout_s=60)
         asking = asyncio.create_task(Caller(connection).call(subject, MOVED, RerankReply, context))
         async with asyncio.timeout(60):
@@ -291,16 +291,18 @@ async def test_an_index_of_a_deleted_release_is_gone_and_comes_back_with_the_rel
         running(build_controller(place, ControllerSettings(instance="c-0"))),
         running(worker) as retriever,
     ):
-        await steer(client, CreateReleaseCommand(release=second))
-        await has(retriever, "hybrid@1", "hybrid@2")
+        made = await steer(client, CreateReleaseCommand(release=second))
+        await obeys(retriever, made.revision)
+        both = set(retriever.identity.components)
         await steer(client, DeleteReleaseCommand(release="next"))
         await has(retriever, "hybrid@1")
         facts = {key for key in retriever.identity.facts if key.endswith("hybrid@2")}
         await nobody_serves(connection, subject)
         first = await stream.ask(connection, VECTORS[7], limit=3)
-        await steer(client, CreateReleaseCommand(release=second))
-        await has(retriever, "hybrid@1", "hybrid@2")
+        made = await steer(client, CreateReleaseCommand(release=second))
+        await obeys(retriever, made.revision)
         again = await stream.ask(connection, VECTORS[7], limit=3, subject=subject)
 
+    assert both == {"hybrid@1", "hybrid@2"}
     assert facts == set()
     assert first.message.hits[0].id == again.message.hits[0].id == "p7"
