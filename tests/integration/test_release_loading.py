@@ -296,7 +296,9 @@ async def test_an_index_of_a_deleted_release_is_gone_and_comes_back_with_the_rel
         both = set(retriever.identity.components)
         await steer(client, DeleteReleaseCommand(release="next"))
         await has(retriever, "hybrid@1")
-        facts = {key for key in retriever.identity.facts if key.endswith("hybrid@2")}
+        async with asyncio.timeout(60):
+            while any(key.endswith("hybrid@2") for key in retriever.identity.facts):
+                await asyncio.sleep(0.01)
         await nobody_serves(connection, subject)
         first = await stream.ask(connection, VECTORS[7], limit=3)
         made = await steer(client, CreateReleaseCommand(release=second))
@@ -304,5 +306,4 @@ async def test_an_index_of_a_deleted_release_is_gone_and_comes_back_with_the_rel
         again = await stream.ask(connection, VECTORS[7], limit=3, subject=subject)
 
     assert both == {"hybrid@1", "hybrid@2"}
-    assert facts == set()
     assert first.message.hits[0].id == again.message.hits[0].id == "p7"
