@@ -51,8 +51,8 @@ def main() -> int:
     figures += _of_words(_QUICK_PASSAGES if given.quick else _WORDS_PASSAGES)
     command = f"python -m benchmarks.faiss_limits {shlex.join(without_json(sys.argv[1:]))}".strip()
     notes = [
-        "One thread, one process, no bus; searches in time on the processor, so that other load does not "
-        "count. Recall is the share of the true ten nearest among the first "
+        "One thread, one process, no bus; builds and searches in time on the processor, so that other load does "
+        "not count. Recall is the share of the true ten nearest among the first "
         "ten, on synthetic clusters, which are easier than real vectors. FLAT's memory comes with every "
         f"other kind's, for it is their truth; a worker's memory besides is what is in use with {WORDS_PER_PASSAGE} words per passage, "
         "without what its process needs once and what was freed and is kept."
