@@ -125,18 +125,18 @@ def _found(edition: Edition, asked: Asked, stem: Stem, clock: Clock, far: FarAns
         bm25,
         None if query is None else edition.collection.sparse.scores(query, slots),
     )
-    unread = _unread(edition, slots, asked.read)
-    scores = scores.pick(unread)
+    found = len(slots)
+    if asked.read is not None:
+        unread = _unread(edition, slots, asked.read)
+        slots, scores = slots[unread], scores.pick(unread)
     fused = fuse(scores, edition.plan.fusion, legs)
-    pool = Pool(slots[unread], fused, scores, near.visited, len(slots) - len(unread))
+    pool = Pool(slots, fused, scores, near.visited, found - len(slots))
     clock.lap("lexical")
     return pool.pick(best_first(pool.fused, asked.request.limit))
 
 
-def _unread(edition: Edition, slots: Slots, read: Vectors | None) -> NDArray[np.int64]:
+def _unread(edition: Edition, slots: Slots, read: Vectors) -> NDArray[np.int64]:
     """Return the positions of slots whose vector is none of the rows that the caller read."""
-    if read is None:
-        return np.arange(len(slots))
     same = edition.collection.vectors(slots) @ read.T >= _SAME_COSINE
     return np.flatnonzero(~same.any(axis=1))
 
