@@ -232,6 +232,7 @@ def test_a_comparison_is_fixed_by_its_seed(runner: CliRunner, runs: tuple[str, s
         (["eval", "run", "--queries", "{q}", "--n", "0"], "greater than or equal to 1"),
         (["eval", "run", "--queries", "{q}", "--out", "/nodir/x"], "written"),
         (["eval", "run", "--queries", "{q}", "--hits", "/nodir/x"], "written"),
+        (["index", "truth", "--queries", "{q}", "--out", "/nodir/x"], "written"),
         (["eval", "rerank", "--queries", "{q}", "--after", "/nodir/x"], "written"),
         (["index", "verify", "--queries", "{q}", "--report", "/nodir/x"], "written"),
         (["eval", "run", "--queries", "{q}", "--trained-on", "{q}"], "no article"),

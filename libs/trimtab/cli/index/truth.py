@@ -25,7 +25,10 @@ from trimtab.evaluation.truth import TrueAnswer, UnusableTruth, read_truth, writ
 @guarded
 def truth(
     queries: NeededFile,
-    out: Annotated[Path, typer.Option("--out", dir_okay=False, metavar="FILE.jsonl")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", dir_okay=False, metavar="FILE.jsonl", callback=judged.writable),
+    ],
     collection: options.Collection = COLLECTION,
     count: Count = 100_000,
     depth: Annotated[int, typer.Option("--k", min=1, max=MAX_POOL, help="Passages each.")] = 50,
