@@ -73,7 +73,9 @@ class Controller:
         await worker.controls.apply(await self._store.initialise(first, actor))
         await ensure_jobs(worker.connection.jetstream())
         kept = await EvaluationStore.open(worker.connection, worker.log)
-        self._desk = EvaluationDesk(kept, self._evaluations, worker.connection, worker.log)
+        self._desk = EvaluationDesk(
+            kept, self._evaluations, worker.connection, worker.log, worker.controls
+        )
         await self._desk.recall()
         lease = await Lease.open(worker.connection, worker.identity.instance)
         self._leadership = Leadership(self._store, worker.controls, lease, worker.log)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
 import nats.errors
 from nats.aio.client import Client as NatsClient
 
@@ -19,6 +20,7 @@ from trimtab.contracts.errors import BusUnavailable
 from trimtab.contracts.evaluation import Evaluation, EvaluationReply
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.message import encode
+from trimtab.control.feed import ControlFeed
 from trimtab.telemetry.logs import Logger
 from trimtab.telemetry.metrics import EVALUATION
 
@@ -35,6 +37,8 @@ class EvaluationDesk:
     """To tell the others."""
     log: Logger
     """Told of a store that cannot be read."""
+    feed: ControlFeed
+    """Knows which releases there are."""
 
     async def take(self, told: Evaluation, _context: RequestContext) -> EvaluationReply:
         """Acknowledge an operator's evaluation once it is on disk.
@@ -43,6 +47,7 @@ class EvaluationDesk:
             InvalidMessage: its time cannot be believed.
             BusUnavailable: it could not be stored.
         """
+        told = msgspec.structs.replace(told, release_hash=self._hash(told.release))
         kept = await self.store.keep(told, time.time())
         if kept:
             self.hear(told)
@@ -51,26 +56,34 @@ class EvaluationDesk:
         return EvaluationReply(kept=kept)
 
     async def recall(self) -> None:
-        """Hear everything that is kept, and show no longer what is too old."""
+        """Hear everything that is kept, and show what speaks now: without the store, of what was heard before."""
         try:
-            kept = await self.store.read()
+            for evaluation in await self.store.read():
+                self.heard.hear(evaluation)
         except BusUnavailable as error:
             self.log.warning("evaluations_not_read", detail=error.detail)
-            return
-        for evaluation in kept:
-            self.hear(evaluation)
-        self.forget(time.time())
+        finally:
+            self.refresh(time.time())
 
     def hear(self, evaluation: Evaluation) -> None:
-        """Take one that is stored; show its figures unless a later one is known, or it is too old to speak."""
+        """Take one that is stored; show its figures unless a later one is known, or it does not speak."""
         self.heard.hear(evaluation)
-        if self.heard.of([evaluation.release], time.time()) == evaluation:
-            _show(evaluation.release, _figures(evaluation))
+        self.refresh(time.time())
 
-    def forget(self, now: float) -> None:
-        """Show no longer what is too old to speak: an alert in Prometheus would outlast its release."""
+    def refresh(self, now: float) -> None:
+        """Show what speaks for a release and nothing else: an alert in Prometheus would outlast its release."""
         for old in self.heard.forget(now):
             _show(old.release, dict.fromkeys(_figures(old)))
+        for each in self.heard.speaking(now):
+            figures = _figures(each)
+            known = each.release_hash and each.release_hash == self._hash(each.release)
+            _show(each.release, figures if known else dict.fromkeys(figures))
+
+    def _hash(self, name: str) -> str:
+        """Return the content hash of the release of that name; empty when there is none."""
+        controls = self.feed.current
+        found = () if controls is None else controls.named(name)
+        return "".join(release.hash for release in found)
 
 
 def _figures(evaluation: Evaluation) -> dict[str, float | None]:

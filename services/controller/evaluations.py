@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from trimtab.contracts.component import Release
 from trimtab.contracts.evaluation import Evaluation
 
 HOLDS_S = 36 * 3600.0
@@ -11,7 +12,7 @@ HOLDS_S = 36 * 3600.0
 
 @dataclass
 class Evaluations:
-    """What was heard, by release."""
+    """What was heard, by name of the release; one speaks for the content alone that it was stored for."""
 
     _newest: dict[str, Evaluation] = field(default_factory=dict)
 
@@ -33,8 +34,17 @@ class Evaluations:
         alive = (each for each in self._newest.values() if now - each.at < HOLDS_S)
         return sorted(alive, key=lambda each: (each.at, each.release))
 
-    def of(self, releases: Iterable[str], now: float) -> Evaluation | None:
+    def named(self, name: str, now: float) -> Evaluation | None:
+        """Return the newest evaluation of a release of that name, whatever its content."""
+        found = self._newest.get(name)
+        return found if found is not None and now - found.at < HOLDS_S else None
+
+    def of(self, releases: Iterable[Release], now: float) -> Evaluation | None:
         """Return the newest evaluation of any of the releases that still speaks for it."""
-        found = [self._newest[name] for name in releases if name in self._newest]
-        newest = max(found, key=lambda each: each.at, default=None)
-        return newest if newest is not None and now - newest.at < HOLDS_S else None
+        found = (
+            each
+            for release in releases
+            if (each := self.named(release.name, now)) is not None
+            and each.release_hash == release.hash
+        )
+        return max(found, key=lambda each: each.at, default=None)

@@ -120,7 +120,7 @@ class Reconciler:
             controls.state.stable,
             policy,
             silent_s=time.monotonic() - self._heard_at,
-            evaluation=self.evaluations.of([canary.release], now),
+            evaluation=self.evaluations.of(controls.named(canary.release), now),
         )
         for guardrail, test in zip(policy.guardrails, self._watched.evidence.tests, strict=True):
             GUARDRAIL_EVIDENCE.labels(guardrail.name).set(test.log_evidence)

@@ -100,7 +100,7 @@ class _Course:
             self.rollout.stable,
             self.policy,
             silent_s=self.now - self.heard_at,
-            evaluation=self.evaluations.of([self.rollout.canary], self.now),
+            evaluation=self.evaluations.named(self.rollout.canary, self.now),
         )
         move = advance(
             self.canary,

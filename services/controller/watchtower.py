@@ -100,9 +100,11 @@ class Watchtower:
             await self._roll_back(back)
 
     def _heard(self, now: float, span_s: float) -> Heard:
+        controls = self.feed.current
+        serving = [] if controls is None else controls.named(*self._serving)
         return Heard(
             [sample for sample in self._samples if sample.at >= now - span_s],
-            self.evaluations.of(self._serving, now),
+            self.evaluations.of(serving, now),
             self._lag(now),
             self._memory.growth(now),
             burning(self.budgets, now),

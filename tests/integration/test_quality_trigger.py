@@ -55,10 +55,13 @@ def evaluation(recall_at_5: float, at: float | None = None) -> Evaluation:
     )
 
 
-async def ramp(client: Client, base: Release) -> None:
-    """Give a second release some of the requests."""
+async def create(client: Client, base: Release) -> None:
     release = msgspec.structs.replace(base, name="next", retrieve="hybrid@2", settings={})
     await steer(client, CreateReleaseCommand(release=release))
+
+
+async def start(client: Client) -> None:
+    """Give a second release some of the requests."""
     await steer(client, StartCanaryCommand(release="next", weight_bp=500))
 
 
@@ -68,7 +71,8 @@ async def test_a_canary_whose_recall_fell_by_ten_points_is_taken_back(
     client, place = Client(connection), deployment(nats_server, tmp_path)
     async with running(build(place, ControllerSettings(instance="c-0"))) as controller:
         base = controller.controls.required.release
-        await ramp(client, base)
+        await create(client, base)
+        await start(client)
         await client.tell(evaluation(0.55))
         await client.tell(evaluation(0.45))
         async with asyncio.timeout(30):
@@ -90,6 +94,8 @@ async def test_an_acknowledged_evaluation_outlives_the_controller_that_heard_it(
         first = fleet.spawn("controller")
         await fleet.ready()
         async with Client.connect(fleet.url) as client:
+            store = await ControlStore.open(client.connection)
+            await create(client, (await store.read()).release)
             assert (await client.tell(evaluation(0.3))).kept
             first.kill()
             with pytest.raises(NoWorkers):
@@ -97,9 +103,7 @@ async def test_an_acknowledged_evaluation_outlives_the_controller_that_heard_it(
 
             fleet.spawn("controller")
             await fleet.ready()
-            store = await ControlStore.open(client.connection)
-            base = (await store.read()).release
-            await ramp(client, base)
+            await start(client)
             async with asyncio.timeout(60):
                 while (found := (await store.read()).state).canary is None or (
                     found.canary.phase is not Phase.ROLLED_BACK
@@ -117,7 +121,8 @@ async def test_every_controller_knows_what_one_of_them_acknowledged(
 ) -> None:
     client, log = Client(connection), logs.get("controller", "test")
     place, settings = deployment(nats_server, tmp_path / "0"), ControllerSettings(instance="c-0")
-    async with running(build(place, settings)):
+    heard = Evaluations()
+    async with running(build(place, settings)) as controller:
         told = evaluation(0.45)
         assert (await client.tell(told)).kept
         assert (await client.tell(told)).kept
@@ -125,11 +130,11 @@ async def test_every_controller_knows_what_one_of_them_acknowledged(
         with pytest.raises(RemoteError, match="ahead of the controller's clock"):
             await client.tell(evaluation(0.6, at=told.at + 3600))
 
-    heard = Evaluations()
-    desk = EvaluationDesk(await EvaluationStore.open(connection, log), heard, connection, log)
-    await desk.recall()
+        store = await EvaluationStore.open(connection, log)
+        desk = EvaluationDesk(store, heard, connection, log, controller.controls)
+        await desk.recall()
 
-    assert heard.of(["next"], told.at) == told
+    assert heard.named("next", told.at) == told
 
 
 async def test_an_evaluation_that_nobody_acknowledges_is_not_called_published(

@@ -47,6 +47,9 @@ class Evaluation(Message, frozen=True, kw_only=True):
     """Mean reciprocal rank of the first relevant one among the first ten; None from who does not tell."""
     retrieved: RetrievedFigures | None = None
     """Before the reranker, within the day before; None when nobody measured that."""
+    release_hash: str = ""
+    """Content hash of the release, filled in by the controller that stores it: a name can be given anew after `release
+    delete`. Empty when no release had that name then: it speaks for nobody."""
 
 
 class EvaluationReply(Message, frozen=True, kw_only=True):

@@ -49,6 +49,10 @@ class Controls:
         """The stable release."""
         return self.state.releases[self.state.stable]
 
+    def named(self, *names: str) -> list[Release]:
+        """Return the releases of those names; one that does not exist is left out."""
+        return [self.state.releases[name] for name in names if name in self.state.releases]
+
     def kills(self, now: float) -> Iterator[Kill]:
         """Yield the kills in force at ``now`` (unix seconds)."""
         for kill in self.lane.kills:

@@ -9,6 +9,7 @@ from services.controller.evaluations import Evaluations
 from services.controller.evidence import Evidence
 from services.controller.policy import Policy, parse_policy
 from services.controller.rollout import Event, event_of
+from tests.unit.control.documents import release
 from trimtab.contracts.control import Canary, Phase
 from trimtab.contracts.evaluation import Evaluation
 
@@ -21,9 +22,15 @@ def policy() -> Policy:
     return parse_policy(SHIPPED.read_bytes(), SHIPPED.name)
 
 
-def evaluation(recall_at_5: float, release: str = "next", at: float = 100.0) -> Evaluation:
+def evaluation(recall_at_5: float, name: str = "next", at: float = 100.0) -> Evaluation:
     return Evaluation(
-        at=at, release=release, collection="docs", queries=500, recall_at_5=recall_at_5, before=0.6
+        at=at,
+        release=name,
+        collection="docs",
+        queries=500,
+        recall_at_5=recall_at_5,
+        before=0.6,
+        release_hash=release(name).hash,
     )
 
 
@@ -87,12 +94,21 @@ def test_the_newest_evaluation_of_a_release_speaks_for_it_until_it_is_too_old() 
         heard.hear(each)
     heard.hear(evaluation(0.3, "other", at=300.0))
 
-    newest = heard.of(["next"], now=201.0)
+    newest = heard.of([release("next")], now=201.0)
     assert newest is not None
     assert newest.recall_at_5 == 0.6
-    assert heard.of(["next", "other"], now=301.0) == evaluation(0.3, "other", at=300.0)
-    assert heard.of(["base"], now=301.0) is None
-    assert heard.of(["next"], now=200.0 + 36 * 3600) is None
+    both = [release("next"), release("other")]
+    assert heard.of(both, now=301.0) == evaluation(0.3, "other", at=300.0)
+    assert heard.of([release("base")], now=301.0) is None
+    assert heard.of([release("next")], now=200.0 + 36 * 3600) is None
+
+
+def test_an_evaluation_speaks_for_no_other_release_that_got_the_name_of_a_deleted_one() -> None:
+    heard = Evaluations()
+    heard.hear(evaluation(0.5))
+
+    assert heard.of([release("next", rerank=None)], now=101.0) is None
+    assert heard.of([release("next")], now=101.0) == evaluation(0.5)
 
 
 def test_the_reason_names_the_guardrail() -> None:

@@ -170,9 +170,15 @@ async def test_who_does_not_lead_does_nothing() -> None:
     assert recorder.said == []
 
 
-def evaluation(release: str, recall_at_5: float, at: float = 0.0) -> Evaluation:
+def evaluation(name: str, recall_at_5: float, at: float = 0.0, content: str = "") -> Evaluation:
     return Evaluation(
-        at=at, release=release, collection="docs", queries=300, recall_at_5=recall_at_5, before=0.6
+        at=at,
+        release=name,
+        collection="docs",
+        queries=300,
+        recall_at_5=recall_at_5,
+        before=0.6,
+        release_hash=content or state(name).releases[name].hash,
     )
 
 
@@ -182,6 +188,12 @@ def evaluation(release: str, recall_at_5: float, at: float = 0.0) -> Evaluation:
         pytest.param([evaluation("next", 0.49)], 1.0, 1, id="a-release-that-serves-got-worse"),
         pytest.param([evaluation("next", 0.51)], 1.0, 0, id="not-by-that-much"),
         pytest.param([evaluation("older", 0.1)], 1.0, 0, id="a-release-that-does-not-serve"),
+        pytest.param(
+            [evaluation("next", 0.1, content="0123456789ab")],
+            1.0,
+            0,
+            id="a-deleted-one-of-its-name",
+        ),
         pytest.param([evaluation("next", 0.1)], 36 * 3600.0, 0, id="too-long-ago"),
         pytest.param(
             [evaluation("next", 0.1), evaluation("next", 0.6, at=0.5)], 1.0, 0, id="better-since"
