@@ -111,10 +111,7 @@ def picture(status: StatusReply, problem: str = "") -> Group:
 
 
 def _advised(status: StatusReply) -> list[str]:
-    serving = [
-        each.components.get("retrieve", "") for each in status.releases if each.role == "stable"
-    ]
-    return advised((worker.facts for worker in status.workers), "".join(serving))
+    return advised(worker.facts for worker in status.workers)
 
 
 def _workers(status: StatusReply) -> Table:

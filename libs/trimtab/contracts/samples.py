@@ -15,7 +15,8 @@ NPROBE = "nprobe."
 """Begins a fact of a retriever: nprobe of the component named after it, where nobody sets another."""
 
 ADVICE = "advice."
-"""Begins a fact of a retriever: why the index of the collection named after it should be built anew; else empty."""
+"""Begins a fact of a retriever: why the index of the collection named after it should be built anew;
+empty when it need not be, and when it does not serve."""
 
 
 class Readiness(StrEnum):

@@ -21,6 +21,7 @@ from trimtab.telemetry.metrics import (
 from trimtab.worker.service import Worker
 
 _RETRY_S = 2.0
+_WATCH_S = 1.0
 _BY_COMPONENT = (
     RETRIEVER_INDEX_IMBALANCE,
     RETRIEVER_INDEX_HOTTEST,
@@ -41,6 +42,8 @@ class Follower:
         self._feed = feed
         self._catalogue = catalogue
         self._task: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._told_of = ""
         self._caught_up = asyncio.Event()
         self._unsound = ""
         self._before = (Readiness.READY, "")
@@ -54,12 +57,15 @@ class Follower:
         caught_up.cancel()
         if self._task.done():
             self._task.result()
+        self._watch = asyncio.create_task(self._watch_releases())
+        self._watch.add_done_callback(self._ended)
 
     async def stop(self) -> None:
         """Follow no further; a batch that is being applied is finished first."""
-        if self._task is not None:
-            self._task.remove_done_callback(self._ended)
-            await end(self._task)
+        tasks = [task for task in (self._task, self._watch) if task is not None]
+        for task in tasks:
+            task.remove_done_callback(self._ended)
+        await end(*tasks)
 
     def tell(self) -> None:
         """Put what is searchable into the samples and metrics."""
@@ -80,6 +86,7 @@ class Follower:
             RETRIEVER_PASSAGES.labels(name).set(sizes[name])
         self._tell_of_mirrors()
         self._tell_of_devices()
+        serving = self._told_of = self._serving
         for number, component in enumerate(self._catalogue.components):
             for name, edition in self._catalogue.editions(component).items():
                 about = f"{name}.{component}" if number else name
@@ -87,8 +94,10 @@ class Follower:
                 facts[f"nlist.{about}"] = edition.nlist
                 facts[f"imbalance.{about}"] = round(edition.shape.imbalance, 3)
                 facts[f"growth.{about}"] = round(edition.shape.growth, 3)
-                facts[f"{ADVICE}{about}"] = advice(name, edition.shape)
-                _measure(name, component, edition.shape)
+                # What is kept for a rollback may stay as it is: `index rebuild` could not change it.
+                advised = serving in ("", component)
+                facts[f"{ADVICE}{about}"] = advice(name, edition.shape) if advised else ""
+                _measure(name, component, edition.shape, advised=advised)
 
     def forget(self, component: str) -> None:
         """Say nothing more of a component that was unloaded."""
@@ -99,6 +108,19 @@ class Follower:
             for gauge in _BY_COMPONENT:
                 with contextlib.suppress(KeyError):  # a collection that it never had an index of
                     gauge.remove(name, component)
+
+    @property
+    def _serving(self) -> str:
+        """Component of the stable release; empty before the first control state."""
+        controls = self._worker.controls.current
+        return "" if controls is None else controls.release.retrieve
+
+    async def _watch_releases(self) -> None:
+        """Tell again when another component serves: a rebuild that was advised is done then."""
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            if self._serving != self._told_of:
+                self.tell()
 
     def _tell_of_mirrors(self) -> None:
         """Say which collections are searched without their vectors; the worker limps as long as one is."""
@@ -175,9 +197,9 @@ class Follower:
             self._worker.request_stop()
 
 
-def _measure(collection: str, component: str, shape: Shape) -> None:
+def _measure(collection: str, component: str, shape: Shape, *, advised: bool) -> None:
     about = (collection, component)
     RETRIEVER_INDEX_IMBALANCE.labels(*about).set(shape.imbalance)
     RETRIEVER_INDEX_HOTTEST.labels(*about).set(shape.hottest)
     RETRIEVER_INDEX_GROWTH.labels(*about).set(shape.growth)
-    RETRIEVER_INDEX_ADVISED.labels(*about).set(float(bool(reasons_to_rebuild(shape))))
+    RETRIEVER_INDEX_ADVISED.labels(*about).set(float(advised and bool(reasons_to_rebuild(shape))))

@@ -151,10 +151,9 @@ def test_an_index_that_should_be_built_anew_is_a_warning_that_quotes_the_command
     line = "rebuild: grew 20 % since trained; `trimtab index rebuild docs --queries FILE`"
     told = sample("retriever", "retriever-1", facts={"advice.docs": line})
 
-    check = deployment.indexes([told], "hybrid@1")
+    check = deployment.indexes([told])
 
     assert check.outcome is Outcome.WARNING
     assert check.found == line
-    assert deployment.indexes([sample("retriever", facts={"advice.docs": ""})], "").outcome is (
-        Outcome.OK
-    )
+    calm = sample("retriever", facts={"advice.docs": ""})
+    assert deployment.indexes([calm]).outcome is Outcome.OK

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from trimtab.cli import fleet
-from trimtab.contracts.samples import Readiness, ReleaseStatus, StatusReply, WorkerStatus
+from trimtab.contracts.samples import Readiness, StatusReply, WorkerStatus
 
 
 def worker(instance: str = "encoder-1", **changes: object) -> WorkerStatus:
@@ -141,25 +141,10 @@ def test_an_old_picture_says_why_it_is_old_and_who_stopped_automation() -> None:
     assert "switched: reranker=off, 60 s left, by ana" in text
 
 
-def test_an_index_that_should_be_built_anew_is_advised_once_when_it_serves() -> None:
-    facts = {"advice.docs": "rebuild: old", "advice.docs.hybrid@2": "rebuild: grew 20 %"}
-    facts |= {
-        "advice.more": "",
-        "advice.more.hybrid@2": "",
-        "advice.docs.hybrid@3": "rebuild: warm",
-    }
-    serving = ReleaseStatus(
-        name="base", role="stable", hash="ab", weight_bp=10_000, components={"retrieve": "hybrid@2"}
-    )
-    two = status(worker("retriever-1", facts=facts), worker("retriever-2", facts=facts))
-    found = msgspec.structs.replace(two, releases=[serving])
+def test_an_index_that_should_be_built_anew_is_advised_once() -> None:
+    facts = {"advice.docs": "", "advice.docs.hybrid@2": "rebuild: grew 20 %", "advice.more": ""}
+    found = status(worker("retriever-1", facts=facts), worker("retriever-2", facts=facts))
 
     assert fleet.shape(found)["advised"] == ["rebuild: grew 20 %"]
     assert drawn(found).count("advised: rebuild: grew 20 %") == 1
     assert fleet.healthy(found), "advice is no fault"
-
-
-def test_the_index_of_the_settings_is_advised_about_while_no_other_serves() -> None:
-    found = status(worker("retriever-1", facts={"advice.docs": "rebuild: grew 20 %"}))
-
-    assert fleet.shape(found)["advised"] == ["rebuild: grew 20 %"]

@@ -12,9 +12,8 @@ from trimtab.cli.advised import advised
 from trimtab.cli.checks.check import Check, failed, ok, skipped, warning
 from trimtab.cli.link import reach
 from trimtab.contracts import subjects
-from trimtab.contracts.errors import BusUnavailable, TrimtabError
+from trimtab.contracts.errors import BusUnavailable
 from trimtab.contracts.samples import Readiness, Sample
-from trimtab.control.store import ControlStore
 from trimtab.supervisor.options import SERVICES
 
 _STARTS = "start the deployment with `trimtab up`"
@@ -38,7 +37,7 @@ async def deployment(url: str, nkey_seed: Path | None, version: str) -> list[Che
             samples = await client.health(window_s=1.0)
             found.extend(service(name, samples) for name in SERVICES)
             found.append(one_version(samples, version))
-            found.append(indexes(samples, await _serving(client.connection)))
+            found.append(indexes(samples))
             return found
     except BusUnavailable:
         unreachable = failed("NATS", f"does not answer at {url}", _STARTS)
@@ -116,17 +115,9 @@ def one_version(samples: Sequence[Sample], version: str) -> Check:
     return ok(name, f"{len(samples)} workers run {version}")
 
 
-def indexes(samples: Sequence[Sample], serving: str) -> Check:
+def indexes(samples: Sequence[Sample]) -> Check:
     """Warn of an index that serves and that its retriever would have built anew."""
-    found = advised((sample.facts for sample in samples), serving)
+    found = advised(sample.facts for sample in samples)
     if not found:
         return ok("indexes", "none need be built anew")
     return warning("indexes", "; ".join(found), "run the command that the advice names")
-
-
-async def _serving(connection: NatsClient) -> str:
-    """Return the retriever component of the stable release; empty when nobody wrote a state."""
-    try:
-        return (await (await ControlStore.open(connection)).read()).release.retrieve
-    except TrimtabError:
-        return ""
