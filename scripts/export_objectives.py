@@ -44,6 +44,7 @@ def _burn_rate(objective: Objective, window: str) -> str:
         failed = f'trimtab_requests_total{{{of},outcome=~"{ours}"}}'
         bad = f"({_rate(failed, window)} or vector(0))"
     else:
+        of += ',role!=""'  # what an operator measures spends nothing
         every = f"trimtab_request_duration_seconds_count{{{of}}}"
         good = f'trimtab_request_duration_seconds_bucket{{{of},le="{objective.within_s:g}"}}'
         bad = f"({_rate(every, window)} - {_rate(good, window)})"

@@ -50,10 +50,17 @@ class Budget:
     """So far; grows."""
 
     def hear(self, sample: Sample, now: float) -> None:
-        """Count one sample's requests as of ``now``, unix seconds."""
+        """Count one sample's requests as of ``now``, unix seconds.
+
+        A request without a role is an operator's measurement, often an exact search: no gateway routed it.
+        """
         if sample.service != self.objective.service:
             return
-        parts = [part for part in sample.endpoints if part.endpoint == self.objective.endpoint]
+        parts = [
+            part
+            for part in sample.endpoints
+            if part.endpoint == self.objective.endpoint and part.role
+        ]
         total = sum(sum(part.outcomes.values()) for part in parts)
         if total:
             bad = sum(bad_events(part, self.objective.event) for part in parts)
@@ -109,8 +116,10 @@ def burning(budgets: Iterable[Budget], now: float) -> dict[str, Reading]:
 
 
 def budgets_of(objectives: Iterable[Objective], kept: Mapping[str, Counted]) -> tuple[Budget, ...]:
-    """Return the objectives' budgets, going on from what was kept by name."""
-    return tuple(Budget(objective, kept.get(objective.name, Counted())) for objective in objectives)
+    """Return the objectives' budgets, going on from what was kept of each."""
+    return tuple(
+        Budget(objective, kept.get(objective.counts, Counted())) for objective in objectives
+    )
 
 
 def _add(counts: Counts, when: int, bad: int, total: int) -> None:

@@ -29,6 +29,11 @@ class Objective(Part, frozen=True, kw_only=True):
     """Requests in a window below which it says nothing."""
 
     @property
+    def counts(self) -> str:
+        """Its name and what it counts: what was counted by another rule says nothing of this one."""
+        return f"{self.name}: {self.service}/{self.endpoint} {self.event}"
+
+    @property
     def within_s(self) -> float | None:
         """Seconds that a good request takes at most; None where errors count."""
         _, _, limit = self.event.partition(" > ")

@@ -20,6 +20,7 @@ KEEP_S = 60.0
 """How often what was counted is written."""
 
 _Kept = dict[str, Counted]
+"""By :attr:`Objective.counts`."""
 
 
 class Treasury:
@@ -64,7 +65,7 @@ class Treasury:
 
     async def keep(self) -> None:
         """Write what was counted; a disk that does not take it is said aloud."""
-        data = msgspec.json.encode({b.objective.name: b.counted for b in self.budgets})
+        data = msgspec.json.encode({b.objective.counts: b.counted for b in self.budgets})
         try:
             await asyncio.to_thread(_write, self._file, data)
         except OSError as error:

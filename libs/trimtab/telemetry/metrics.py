@@ -38,8 +38,8 @@ REQUESTS = Counter(
 )
 REQUEST_DURATION = Histogram(
     "trimtab_request_duration_seconds",
-    "Service time of a request, admission to reply.",
-    ("service", "endpoint", "component"),
+    "Service time of a request, admission to reply; role is empty for what no gateway routed.",
+    ("service", "endpoint", "component", "role"),
     buckets=_LATENCY_S,
     registry=REGISTRY,
 )
@@ -176,7 +176,7 @@ RETRIEVER_INDEX_HOTTEST = Gauge(
 )
 RETRIEVER_INDEX_ADVISED = Gauge(
     "retriever_index_rebuild_advised",
-    "1 when growth, imbalance, a hot list or tombstones say that the index should be built anew.",
+    "1 when growth, imbalance, a hot list or tombstones say that the index should be built anew; 0 unless it serves.",
     ("collection", "component"),
     registry=REGISTRY,
 )

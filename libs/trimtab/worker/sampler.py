@@ -11,10 +11,14 @@ from datasketches import kll_doubles_sketch
 
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.samples import EndpointSample, Readiness, Sample
+from trimtab.control.assignment import Role
 from trimtab.telemetry.metrics import BAD_EVENTS, REQUEST_DURATION, REQUESTS, RESIDENT_MEMORY
 
 _SKETCH_K = 200
 """KLL accuracy: rank error about 1.33 %."""
+
+_ROLES = frozenset(role.value for role in Role)
+"""Those that a metric tells apart: whoever asks may name any other."""
 
 Key = tuple[str, str, str, str]
 
@@ -82,7 +86,8 @@ class Sampler:
         cell.latency.update(took_ms)
         service = self.identity.service
         _requests(service, endpoint, component, outcome).inc()
-        _duration(service, endpoint, component).observe(took_ms / 1000)
+        routed = role if role in _ROLES else ""
+        _duration(service, endpoint, component, routed).observe(took_ms / 1000)
 
     def bad(
         self,

@@ -33,6 +33,7 @@ def told(service: str, endpoint: str, *took_ms: float, **outcomes: int) -> Sampl
         endpoint=endpoint,
         component="",
         release="base",
+        role="stable",
         outcomes=outcomes or {"ok": len(took_ms)},
         latency=sketch.serialize(),
         bad={},
@@ -92,6 +93,15 @@ def test_errors_of_ours_and_late_answers_burn_and_those_of_the_caller_do_not() -
 )
 def test_other_services_and_endpoints_do_not_count(other: Sample) -> None:
     assert spent((NOW, other)).burn("5m", NOW) is None
+
+
+def test_what_an_operator_measures_spends_nothing() -> None:
+    measured = retrieved(0, 100)
+    [part] = measured.endpoints
+    ours = msgspec.structs.replace(measured, endpoints=[msgspec.structs.replace(part, role="")])
+
+    assert spent((NOW, ours)).burn("5m", NOW) is None
+    assert spent((NOW, ours), (NOW, retrieved(100, 0))).burn("5m", NOW) == 0.0
 
 
 def test_fewer_requests_than_the_least_say_nothing() -> None:
@@ -168,6 +178,24 @@ async def test_a_restart_goes_on_from_what_the_leader_kept(tmp_path: Path) -> No
     assert first.status(NOW)[0].burn["6h"] == pytest.approx(10.0)
     assert second.status(NOW)[0].burn["6h"] == pytest.approx(5.0)
     assert second.status(NOW)[0].remaining == pytest.approx(-4.0)
+
+
+@pytest.mark.parametrize("changed", [{"event": "latency > 9ms"}, {"endpoint": "score"}])
+async def test_an_objective_that_counts_something_else_begins_anew(
+    tmp_path: Path, changed: dict[str, str]
+) -> None:
+    file, log = tmp_path / "budgets.json", structlog.get_logger()
+    before = Treasury((SHIPPED["retrieve"],), file, log)
+    before.hear(retrieved(0, 100), NOW)
+    await before.keep()
+    edited = Treasury((msgspec.structs.replace(SHIPPED["retrieve"], **changed),), file, log)
+    allows = Treasury((msgspec.structs.replace(SHIPPED["retrieve"], allowed=0.5),), file, log)
+
+    await edited.recall()
+    await allows.recall()
+
+    assert edited.status(NOW)[0].remaining == 1.0
+    assert allows.status(NOW)[0].remaining == pytest.approx(-1.0)
 
 
 async def test_who_does_not_lead_writes_nothing(tmp_path: Path) -> None:
