@@ -1,7 +1,11 @@
 """A component that no release names leaves after a while; those of the settings never do."""
 
-from tests.unit.control.documents import canary, controls, kill, state
+import msgspec
+import pytest
+
+from tests.unit.control.documents import canary, controls, kill, release, state
 from trimtab.contracts.control import Switch
+from trimtab.control.tunables import QUERY_MODEL
 from trimtab.worker.unloading import Unloading
 
 KNOWN = controls(state("base", "next", "later", canary=canary("next", 500)))
@@ -42,10 +46,24 @@ def test_what_is_being_prepared_for_stays_though_what_is_in_force_does_not_name_
     assert spare.due(HAS, [KNOWN, prepared], now=200.0) == []
 
 
-def test_a_query_model_stays_while_a_release_or_the_switch_names_it() -> None:
+@pytest.mark.parametrize("named", ["amn_v0@1", "amn_v0"])
+@pytest.mark.parametrize("by_release", [True, False], ids=["release", "switch"])
+def test_a_query_model_stays_while_a_release_or_the_switch_names_it(
+    named: str, by_release: bool
+) -> None:
     spare = Unloading("retrieve", frozenset({"hybrid@1"}), keep_s=10.0)
     has = ["hybrid@1", "amn_v0@1", "gru_v0@1"]
-    thrown = controls(state(), kill(Switch.RETRIEVER_IMPL, "amn_v0@1"))
-    spare.due(has, [thrown], now=100.0)
+    known = controls(state(), *([] if by_release else [kill(Switch.RETRIEVER_IMPL, named)]))
+    if by_release:
+        naming = msgspec.structs.replace(release("base"), settings={QUERY_MODEL: named})
+        known.state.releases["base"] = naming
+    spare.due(has, [known], now=100.0)
 
-    assert spare.due(has, [thrown], now=110.0) == ["gru_v0@1"]
+    assert spare.due(has, [known], now=110.0) == ["gru_v0@1"]
+
+
+def test_a_banned_release_keeps_no_component_of_its_name() -> None:
+    spare, banned = unloading(), controls(state("base"), kill(Switch.RELEASE, "mlp-old"))
+    spare.due(HAS[:2] + HAS[-1:], [banned], now=100.0)
+
+    assert spare.due(HAS[:2] + HAS[-1:], [banned], now=110.0) == ["mlp-old@1"]
