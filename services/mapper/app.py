@@ -84,8 +84,18 @@ class Desk:
 
     async def forget(self, reference: str) -> None:
         """Let go of a component that no release names any more."""
-        await self.opener.discard(self.inquiry.forget(reference))
+        gone, facts = self.inquiry.forget(reference), self.opener.worker.identity.facts
+        for name in [name for versions in _versions(gone) for name in versions]:
+            facts.pop(name, None)
+        for mappers in self.inquiry.served.values():  # the newest of those that are left
+            for versions in _versions(mappers):
+                facts.update(versions)
+        await self.opener.discard(gone)
         self.troubles.forget(reference)
+
+
+def _versions(mappers: Mappers | None) -> list[dict[str, str]]:
+    return [] if mappers is None else [each.versions() for each in mappers.by_taxonomy.values()]
 
 
 def _serve(desk: Desk, reference: str, mappers: Mappers) -> None:
@@ -93,8 +103,8 @@ def _serve(desk: Desk, reference: str, mappers: Mappers) -> None:
     if mappers.content_hash:
         worker.loaded(reference, mappers.content_hash)
     desk.inquiry.serves(reference, mappers)
-    for mapper in mappers.by_taxonomy.values():
-        worker.identity.facts.update(mapper.versions())
+    for versions in _versions(mappers):
+        worker.identity.facts.update(versions)
     worker.serve(
         Endpoint(
             _ENDPOINT,

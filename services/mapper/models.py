@@ -1,6 +1,7 @@
 """The models of a worker's components: fetched, verified, and opened on the engine that each one names."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import nats.errors
 
 from services.mapper.definitions.taxonomy import Taxonomy
 from services.mapper.engines.card import is_engine, load_engine
+from services.mapper.engines.circuit import Circuit
 from services.mapper.engines.opening import EngineUnusable, Opening
 from services.mapper.engines.served import Served, head
 from services.mapper.fetching import fetch
@@ -54,7 +56,14 @@ class Models:
         if not any(each is served for each in self.opened):
             return
         self.opened[:] = [each for each in self.opened if each is not served]
+        with contextlib.suppress(KeyError):  # another of this name took it with it
+            MAPPER_CIRCUIT_OPEN.remove(served.reference)
         await served.guard.engine.close()
+
+    def publish(self) -> None:
+        """Let the gauge read the circuit of every model that is open, by its reference."""
+        for served in self.opened:
+            _publish(served.reference, served.guard.circuit)
 
     async def close(self) -> None:
         """Let go of every engine."""
@@ -63,8 +72,7 @@ class Models:
 
     async def _prepared(self, served: Served) -> tuple[Served, str]:
         self.opened.append(served)
-        circuit = served.guard.circuit
-        MAPPER_CIRCUIT_OPEN.labels(served.reference).set_function(lambda: float(not circuit.closed))
+        self.publish()
         try:
             await served.guard.engine.prepare()
         except DependencyError as error:
@@ -100,3 +108,7 @@ class Models:
     async def _fetch(self, reference: str) -> Path:
         folder, _ = await fetch(self.worker, self.settings, reference)
         return folder
+
+
+def _publish(reference: str, circuit: Circuit) -> None:
+    MAPPER_CIRCUIT_OPEN.labels(reference).set_function(lambda: float(not circuit.closed))

@@ -65,6 +65,8 @@ class Opener:
                 for models in self.models:
                     await models.discard(mapper.served)
         self.models[:] = [models for models in self.models if models.opened]
+        for models in self.models:  # two bundles may name one adapter: the other's circuit is left
+            models.publish()
 
     async def close(self) -> None:
         """Let go of every engine."""
