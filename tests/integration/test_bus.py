@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from nats.aio.client import Client as NatsClient
+from nats.errors import FlushTimeoutError
 
 from tests.workers import deployment, running
 from trimtab.bus.caller import Caller
@@ -220,16 +221,66 @@ async def test_standard_service_discovery_finds_the_worker_and_its_counts(
     assert stats["endpoints"][0]["average_processing_time"] > 0
 
 
+async def restart(server: LocalServer, *clients: NatsClient) -> None:
+    server.kill()
+    server.start()
+    for client in clients:
+        while not client.stats["reconnects"]:
+            await asyncio.sleep(0.01)
+        await client.flush()
+
+
 async def test_a_server_restart_needs_no_restart_of_the_worker(
     nats_server: LocalServer, connection: NatsClient, tmp_path: Path
 ) -> None:
     async with running(worker(nats_server, tmp_path, Echo())) as built:
-        nats_server.kill()
-        nats_server.start()
-        for client in (connection, built.connection):
-            while not client.stats["reconnects"]:
-                await asyncio.sleep(0.01)
-        await built.connection.flush()
+        await restart(nats_server, connection, built.connection)
         answer = await Caller(connection).call(SUBJECT, Ask(text="again"), Told, context())
 
     assert answer.message.text == "again"
+
+
+async def cut_off_leaving(built: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def late() -> None:
+        raise FlushTimeoutError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(built.connection, "flush", late)
+        with pytest.raises(FlushTimeoutError):
+            await built.server.leave("echo@1")
+    assert not built.server.forget("echo@1"), "the server may deliver to it yet"
+
+
+async def test_what_left_at_the_second_try_does_not_come_back_with_a_new_server(
+    nats_server: LocalServer,
+    connection: NatsClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running(worker(nats_server, tmp_path, Echo())) as built:
+        await cut_off_leaving(built, monkeypatch)
+        await built.server.leave("echo@1")
+        forgotten = built.server.forget("echo@1")
+        await restart(nats_server, connection, built.connection)
+        with pytest.raises(NoWorkers):
+            await Caller(connection).call(SUBJECT, Ask(text="x"), Told, context())
+
+    assert forgotten
+
+
+async def test_what_was_cut_off_while_it_left_takes_requests_once_opened_and_can_leave_again(
+    nats_server: LocalServer,
+    connection: NatsClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running(worker(nats_server, tmp_path, Echo())) as built:
+        await cut_off_leaving(built, monkeypatch)
+        await built.server.open()
+        answer = await Caller(connection).call(SUBJECT, Ask(text="here"), Told, context())
+        await built.server.leave("echo@1")
+        await restart(nats_server, connection, built.connection)
+        with pytest.raises(NoWorkers):
+            await Caller(connection).call(SUBJECT, Ask(text="x"), Told, context())
+
+    assert answer.message.text == "here"

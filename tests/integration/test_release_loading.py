@@ -17,6 +17,7 @@ from services.reranker.app import build as build_reranker
 from services.reranker.settings import RerankerSettings
 from services.retriever.app import build as build_retriever
 from services.retriever.settings import RetrieverSettings
+from tests.unit.control.documents import canary, controls, state
 from tests.unit.retriever import stream
 from tests.unit.retriever.corpora import PLAN, clustered
 from tests.workers import deployment, running
@@ -26,7 +27,7 @@ from trimtab.bus.server import Endpoint
 from trimtab.client import Client
 from trimtab.contracts import subjects
 from trimtab.contracts.component import Release
-from trimtab.contracts.errors import RemoteError
+from trimtab.contracts.errors import ModelFailed, RemoteError
 from trimtab.contracts.headers import RequestContext
 from trimtab.contracts.orders import (
     Command,
@@ -201,9 +202,14 @@ class Shelf:
     def __init__(self) -> None:
         self.may_end = asyncio.Event()
         self.asked = asyncio.Event()
+        self.may_go = asyncio.Event()
+        self.may_go.set()
         self.told: list[str] = []
 
     async def serve(self, worker: Worker, reference: str) -> None:
+        if reference == "mlp-bad@1":
+            raise ModelFailed(reference)
+
         async def handler(request: RerankReply, _context: RequestContext) -> RerankReply:
             self.asked.set()
             await self.may_end.wait()
@@ -215,9 +221,10 @@ class Shelf:
         worker.loaded(reference, "0" * 64)
 
     async def let_go(self, _worker: Worker, reference: str) -> None:
+        await self.may_go.wait()
         self.told.append(f"unloaded {reference}")
 
-    def worker(self, place: DeploymentSettings) -> Worker:
+    def worker(self, place: DeploymentSettings, drain_timeout_s: float = 20.0) -> Worker:
         async def load(worker: Worker) -> None:
             for reference in ("mlp-full@2", "mlp-own@1"):
                 await self.serve(worker, reference)
@@ -226,7 +233,7 @@ class Shelf:
             "reranker",
             "A test's",
             place,
-            RerankerSettings(instance="r-0"),
+            RerankerSettings(instance="r-0", drain_timeout_s=drain_timeout_s),
             load,
             stage="rerank",
             load_component=self.serve,
@@ -275,6 +282,81 @@ async def test_what_a_deleted_release_brought_answers_what_it_was_asked_and_is_u
 
     assert (before, answer.message) == ([], MOVED)
     assert shelf.told == ["answered", "unloaded mlp-new@1"]
+
+
+@pytest.mark.parametrize("drain_timeout_s", [0.05, 60.0])
+async def test_a_release_that_comes_back_while_its_component_leaves_is_obeyed_at_once_and_served(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path, drain_timeout_s: float
+) -> None:
+    client, place, shelf = Client(connection), deployment(nats_server, tmp_path), Shelf()
+    caller, subject, new = (
+        Caller(connection),
+        subjects.rerank("mlp-new@1"),
+        release("new", "mlp-new@1"),
+    )
+    async with (
+        running(build_controller(place, ControllerSettings(instance="c-0"))),
+        running(shelf.worker(place, drain_timeout_s)) as worker,
+    ):
+        made = await steer(client, CreateReleaseCommand(release=new))
+        await obeys(worker, made.revision)
+        context = stream.context(timeout_s=60)
+        asking = asyncio.create_task(caller.call(subject, MOVED, RerankReply, context))
+        async with asyncio.timeout(60):
+            await shelf.asked.wait()
+        await steer(client, DeleteReleaseCommand(release="new"))
+        await nobody_serves(connection, subject)
+        made = await steer(client, CreateReleaseCommand(release=new))
+        await obeys(worker, made.revision)
+        before = list(shelf.told)
+        shelf.may_end.set()
+        again = await caller.call(subject, MOVED, RerankReply, stream.context(timeout_s=60))
+        answer = await asking
+
+    assert (before, shelf.told) == ([], ["answered", "answered"])
+    assert answer.message == again.message == MOVED
+
+
+async def test_what_is_freed_for_long_holds_up_no_release_whose_components_are_there(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> None:
+    client, place, shelf = Client(connection), deployment(nats_server, tmp_path), Shelf()
+    shelf.may_end.set()
+    shelf.may_go.clear()
+    new, context = release("new", "mlp-new@1"), stream.context(timeout_s=60)
+    async with (
+        running(build_controller(place, ControllerSettings(instance="c-0"))),
+        running(shelf.worker(place)) as worker,
+    ):
+        made = await steer(client, CreateReleaseCommand(release=new))
+        await obeys(worker, made.revision)
+        await steer(client, DeleteReleaseCommand(release="new"))
+        await has(worker, "mlp-full@2", "mlp-own@1")
+        made = await steer(client, CreateReleaseCommand(release=release("own", "mlp-own@1")))
+        await obeys(worker, made.revision)
+        before = list(shelf.told)
+        made = await steer(client, CreateReleaseCommand(release=new))
+        shelf.may_go.set()
+        await obeys(worker, made.revision)
+        subject = subjects.rerank("mlp-new@1")
+        await Caller(connection).call(subject, MOVED, RerankReply, context)
+
+    assert (before, shelf.told) == ([], ["unloaded mlp-new@1", "answered"])
+
+
+async def test_what_came_before_another_component_failed_is_served(
+    nats_server: LocalServer, connection: NatsClient, tmp_path: Path
+) -> None:
+    shelf, subject = Shelf(), subjects.rerank("mlp-base@1")
+    shelf.may_end.set()
+    known = controls(state("base", "bad", canary=canary("bad", 500)))
+    async with running(shelf.worker(deployment(nats_server, tmp_path))) as worker:
+        await worker.controls.apply(known)
+        context = stream.context(timeout_s=60)
+        answer = await Caller(connection).call(subject, MOVED, RerankReply, context)
+
+    assert worker.controls.current is None, "it was refused"
+    assert answer.message == MOVED
 
 
 async def test_an_index_of_a_deleted_release_is_gone_and_comes_back_with_the_release(

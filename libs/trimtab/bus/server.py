@@ -66,6 +66,8 @@ class _Served:
     endpoint: Endpoint
     stats: EndpointStats
     subscription: Subscription | None = None
+    leaving: bool = False
+    """The server may know of the subscription no more: its draining began, and was cut off since."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
 
@@ -89,6 +91,7 @@ class Server:
     """For ``$SRV.STATS``."""
     _connection: NatsClient | None = None
     _served: list[_Served] = field(default_factory=list)
+    _draining: bool = False
 
     def add(self, endpoint: Endpoint) -> None:
         """Register an endpoint; it takes requests once :meth:`open` ran."""
@@ -102,12 +105,20 @@ class Server:
         return {served.endpoint.component for served in self._served}
 
     async def open(self) -> None:
-        """Take requests on every endpoint added so far; returns once the server knows of them."""
+        """Take requests on every endpoint that takes none yet; returns once the server knows of them.
+
+        Opens nothing once :meth:`drain` began.
+        """
         IN_FLIGHT.labels(self.service).set_function(lambda: self.admission.in_flight)
+        opened = False
         for served in self._served:
-            if served.subscription is None:
+            if served.leaving:
+                await _let_go(served)
+            if served.subscription is None and not self._draining:
                 served.subscription = await self._subscribe(served)
-        await settle(self.connection)
+                opened = True
+        if opened:
+            await settle(self.connection)
 
     def use(self, connection: NatsClient) -> None:
         """Answer over this connection."""
@@ -129,6 +140,7 @@ class Server:
 
         The order loses nothing: unsubscribe, let the client hand over what it holds, wait for the answers.
         """
+        self._draining = True
         if self.connection.is_connected:
             await asyncio.gather(*(_let_go(served) for served in self._served))
         await _answered(self._served)
@@ -136,16 +148,29 @@ class Server:
         if self.connection.is_connected:
             await self.connection.flush()
 
-    async def remove(self, component: str) -> None:
-        """Take nothing new for a component, answer what was delivered, then forget its endpoints.
+    async def leave(self, component: str) -> None:
+        """Take nothing new for a component until :meth:`open`; what was delivered is answered.
 
-        May be cancelled and called again: what was not answered yet is waited for then.
+        May be cut off, by an error or a cancellation, and called again.
         """
-        leaving = [each for each in self._served if each.endpoint.component == component]
-        await asyncio.gather(*(_let_go(served) for served in leaving))
-        await _answered(leaving)
+        for served in self._of(component):
+            await _let_go(served)
+
+    async def answered(self, component: str) -> None:
+        """Wait until everything that was delivered for a component is answered."""
+        await _answered(self._of(component))
+
+    def forget(self, component: str) -> bool:
+        """Forget the endpoints of a component; False while one takes requests or owes an answer."""
+        leaving = self._of(component)
+        if any(served.subscription is not None or served.tasks for served in leaving):
+            return False
         self._served = [each for each in self._served if each not in leaving]
         self.stats[:] = [served.stats for served in self._served]
+        return True
+
+    def _of(self, component: str) -> list[_Served]:
+        return [each for each in self._served if each.endpoint.component == component]
 
     async def _subscribe(self, served: _Served) -> Subscription:
         async def receive(message: Msg) -> None:
@@ -243,10 +268,16 @@ class Server:
 
 
 async def _let_go(served: _Served) -> None:
-    """Unsubscribe, and let the client hand over what it holds."""
-    subscription, served.subscription = served.subscription, None  # it cannot be drained twice
-    if subscription is not None:
-        await subscription.drain()  # type: ignore[no-untyped-call]
+    """Unsubscribe, and let the client hand over what it holds; once more where that was cut off."""
+    subscription = served.subscription
+    if subscription is None:
+        return
+    served.leaving = True
+    # The client calls one closed that it did not drain to the end, yet keeps it and makes it again at each
+    # reconnect: unless it drains it after all, requests would come for an endpoint that is forgotten.
+    subscription._closed = False
+    await subscription.drain()  # type: ignore[no-untyped-call]
+    served.subscription, served.leaving = None, False
 
 
 async def _answered(every: Sequence[_Served]) -> None:

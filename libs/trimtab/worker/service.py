@@ -100,6 +100,7 @@ class Worker:
     _own: frozenset[str] = frozenset()
     _prepared: Controls | None = None
     _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _freeing: "asyncio.Task[None] | None" = None
     _opened: bool = False
     _once_open: tuple[Readiness, str] = (Readiness.READY, "")
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -211,8 +212,10 @@ class Worker:
             return
         async with self._changing:
             self._prepared = controls
-            came = await loading.follow(controls)
-            if came:
+            try:
+                came = await loading.follow(controls)
+            finally:
+                # Whatever came: one may have come before another failed, or be wanted again that was leaving.
                 await self.server.open()
         if came and self._opened:
             # Before the acknowledgement: who ramps as soon as all obey must not be told that
@@ -223,8 +226,13 @@ class Worker:
     def _loading(self) -> Loading | None:
         if self.stage is None or self.load_component is None:
             return None
-        load = functools.partial(self.load_component, self)
+        load = functools.partial(self._load_one, self.load_component)
         return Loading(self.stage, load, self.identity.components, self.log)
+
+    async def _load_one(self, load: LoadComponent, component: str) -> None:
+        if self._freeing is not None:  # or it might be freed what is loaded now
+            await asyncio.wait([self._freeing])
+        await load(self, component)
 
     async def _unload_forever(self) -> None:
         if self.stage is None or self.load_component is None:
@@ -238,24 +246,43 @@ class Worker:
                 self.log.exception("unloading_failed")
 
     async def _unload_spare(self, unloading: Unloading) -> None:
-        """Let go of what no release names; what is in force counts, and what is being prepared."""
-        async with self._changing:
-            if self.controls.current is None or not self.connection.is_connected:
-                return
-            known = [each for each in (self.controls.current, self._prepared) if each is not None]
-            has = self.identity.components
-            for component in unloading.due(has, known, time.monotonic()):
-                await self._unload(component)
+        """Let go of what no release names.
 
-    async def _unload(self, component: str) -> None:
+        Who prepares for new controls waits neither for the last answers nor for what is freed; a component
+        that they name again before it is forgotten stays.
+        """
+        async with self._changing:
+            leaving = self._spare(unloading)
+            for component in leaving:
+                await self.server.leave(component)
+        for component in leaving:
+            if not await self._answered(component):
+                continue
+            async with self._changing:
+                if component not in self._spare(unloading) or not self.server.forget(component):
+                    continue
+                self.unloaded(component)
+                self._freeing = asyncio.create_task(self._free(component))
+            await self._freeing
+
+    def _spare(self, unloading: Unloading) -> list[str]:
+        """Return what no release names; what is in force counts, and what is being prepared."""
+        if self.controls.current is None or not self.connection.is_connected:
+            return []
+        known = [each for each in (self.controls.current, self._prepared) if each is not None]
+        return unloading.due(self.identity.components, known, time.monotonic())
+
+    async def _answered(self, component: str) -> bool:
         try:
-            # A request under way may itself wait for controls, which wait for us: not for ever.
+            # A request that hangs must not keep the components after it loaded.
             async with asyncio.timeout(self.settings.drain_timeout_s):
-                await self.server.remove(component)
+                await self.server.answered(component)
         except TimeoutError:
             self.log.warning("component_in_use", component=component)
-            return
-        self.unloaded(component)
+            return False
+        return True
+
+    async def _free(self, component: str) -> None:
         if self.unload_component is not None:
             await self.unload_component(self, component)
         self.log.info("component_unloaded", component=component)
