@@ -149,7 +149,7 @@ async def test_an_artifact_store_that_does_not_answer_leaves_the_rules(
     async def silent(*_: object) -> None:
         raise nats.js.errors.ServiceUnavailableError
 
-    monkeypatch.setattr("services.mapper.models.provide", silent)
+    monkeypatch.setattr("services.mapper.fetching.provide", silent)
 
     async with running(worker(nats_server, tmp_path)) as mapper:
         assert "the artifact store does not answer" in mapper.identity.reason
