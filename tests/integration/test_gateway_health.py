@@ -1,5 +1,7 @@
 """``/health``, ``/ready``, ``/metrics`` and ``/metrics/summary`` of a real deployment."""
 
+import asyncio
+
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -94,6 +96,18 @@ async def test_the_documentation_is_served(http: httpx.AsyncClient) -> None:
     assert {"/v1/search", "/v1/map", "/v1/map/batch", "/v1/embeddings", "/v1/rerank",
             "/v1/documents", "/v1/documents/delete", "/v1/collections/{collection}/documents/{id}",
             "/v1/feedback", "/v1/jobs", "/v1/jobs/{id}", "/health", "/ready", "/metrics", "/metrics/summary"} == set(schema["paths"])  # fmt: skip
+
+
+async def test_searches_count_in_the_budgets_of_the_gateway_and_of_the_stages_without_a_canary(
+    http: httpx.AsyncClient, client: Client
+) -> None:
+    known: set[str] = set()
+    async with asyncio.timeout(120):
+        while not {"retrieve", "errors"} <= known:  # from 50 requests on
+            await http.post("/v1/search", json={"text": "x"})
+            known = {each.objective for each in (await client.status()).budgets if each.burn}
+
+    assert known >= {"retrieve", "errors"}
 
 
 async def test_the_controller_sees_every_worker_that_health_names(client: Client) -> None:
