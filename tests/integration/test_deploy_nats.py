@@ -34,7 +34,7 @@ from trimtab.artifacts.manifest import write_manifest
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.bus.caller import Caller
 from trimtab.bus.connection import connect
-from trimtab.bus.explanations import Explanations
+from trimtab.bus.explanations import Explanations, Newest
 from trimtab.bus.local_server import binary
 from trimtab.bus.server import Endpoint
 from trimtab.bus.streams import docs_stream, ensure, ensure_jobs
@@ -274,7 +274,7 @@ async def test_the_gateway_keeps_explanations_that_the_operator_reads(
         later = await Explanations(operator.connection).newest(explanation.at + 1.0, most=10)
 
         assert found == explanation
-        assert (newest, later) == ([explanation], [])
+        assert (newest, later) == (Newest([explanation], 0), Newest([], 0))
         assert gateway.refused + operator.refused == []
 
 

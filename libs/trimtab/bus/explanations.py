@@ -1,6 +1,7 @@
 """The stream of explanations: one message per request, found again by who names request and tenant."""
 
 import hashlib
+from dataclasses import dataclass
 
 import nats.errors
 import nats.js.errors
@@ -8,7 +9,7 @@ from nats.aio.client import Client as NatsClient
 
 from trimtab.bus.streams import ensure, explain_stream
 from trimtab.contracts import subjects
-from trimtab.contracts.errors import BusUnavailable, UnknownExplanation
+from trimtab.contracts.errors import BusUnavailable, InvalidMessage, UnknownExplanation
 from trimtab.contracts.explain import Explanation
 from trimtab.contracts.message import decode, encode
 
@@ -18,6 +19,16 @@ _TIMEOUT_S = 2.0
 def explanation_key(request_id: str, tenant: str) -> str:
     """Return the subject token of a request: ids may hold what no subject may, and two tenants the same id."""
     return hashlib.sha256(f"{tenant}\0{request_id}".encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """What the newest places of the stream hold."""
+
+    explanations: list[Explanation]
+    """Oldest first, of all tenants."""
+    unreadable: int
+    """Places that hold what this version cannot read; of which searches is not known."""
 
 
 class Explanations:
@@ -71,30 +82,36 @@ class Explanations:
             ) from None
         return decode(Explanation, stored.data or b"")
 
-    async def newest(self, since: float, most: int) -> list[Explanation]:
-        """Return what is stored of searches after ``since``, unix seconds, oldest first, of all tenants.
+    async def newest(self, since: float, most: int) -> Newest:
+        """Return what is stored of searches after ``since``, unix seconds.
 
-        Looks at the newest ``most`` places of the stream only. Empty where nothing was ever explained.
+        Looks at the newest ``most`` places of the stream only. Empty where nothing was ever explained. What a
+        newer version wrote may be unreadable: it is counted and passed over.
 
         Raises:
             BusUnavailable: JetStream does not answer, or this role may not read the stream.
         """
         found: list[Explanation] = []
+        unreadable = 0
         try:
             last = await self._js.get_last_msg(subjects.EXPLAIN_STREAM, subjects.EXPLANATIONS)
             sequence = last.seq or 0
             for place in range(sequence, max(0, sequence - most), -1):
-                explained = await self._at(place)
+                try:
+                    explained = await self._at(place)
+                except InvalidMessage:
+                    unreadable += 1
+                    continue
                 if explained is not None and explained.at < since:
                     break
                 found += [explained] if explained is not None else []
         except nats.js.errors.NotFoundError:
-            return []
+            return Newest([], 0)
         except (nats.errors.Error, nats.js.errors.Error):
             raise BusUnavailable(
                 "the stream of explanations does not answer; only an operator may read it"
             ) from None
-        return found[::-1]
+        return Newest(found[::-1], unreadable)
 
     async def _at(self, sequence: int) -> Explanation | None:
         try:

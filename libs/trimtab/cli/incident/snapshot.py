@@ -78,12 +78,15 @@ def observed(snapshot: Snapshot, status: StatusReply | None, answered: list[Answ
 
 
 async def answers(client: Client, since: float) -> tuple[list[Answered], str]:
-    """Return the kept searches after ``since``, unix seconds, and why there are none when they cannot be had."""
+    """Return the kept searches after ``since``, unix seconds, and which cannot be had, and why."""
     try:
         found = await Explanations(client.connection).newest(since, MOST_ANSWERS)
     except BusUnavailable as error:
         return [], f"kept explanations: {error.detail}"
-    return [Answered(e.request_id, e.at, e.release, e.revision) for e in found], ""
+    why = ""
+    if found.unreadable:
+        why = f"kept explanations: {found.unreadable} that this version cannot read are left out"
+    return [Answered(e.request_id, e.at, e.release, e.revision) for e in found.explanations], why
 
 
 def _told(status: StatusReply) -> Snapshot:
