@@ -1,5 +1,6 @@
 """A rebuild that is refused leaves no release behind, and what it took is told phase by phase."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from trimtab.cli.index.rebuild import Limits, _Flow
 from trimtab.cli.index.rebuilt import Rebuilt, show
 from trimtab.cli.index.swapping import Swap
 from trimtab.client import Client
+from trimtab.contracts.errors import NoWorkers
 from trimtab.evaluation.gates import at_least
 
 BUILT: dict[str, Any] = {
@@ -35,7 +37,15 @@ class Deleting(Swap):
     deleted: list[str] = []
 
     async def delete(self, release: str) -> None:
+        await asyncio.sleep(0)  # as an order is awaited
         self.deleted.append(release)
+
+
+class Unheard(Swap):
+    """Finds no controller when it is to delete a release."""
+
+    async def delete(self, release: str) -> None:
+        raise NoWorkers("controller")
 
 
 class Unverified(_Flow):
@@ -56,6 +66,17 @@ class NeverLoaded(Unverified):
     """No retriever loads it in time."""
 
     loads = False
+
+
+class Waiting(Unverified):
+    """Waits for a retriever that never comes."""
+
+    waits = asyncio.Event()
+
+    async def _load(self, done: Rebuilt, load_s: float) -> None:
+        done.release = "hybrid-2"
+        self.waits.set()
+        await asyncio.Event().wait()
 
 
 class Shelf:
@@ -104,6 +125,35 @@ async def test_an_index_that_is_not_loaded_in_time_leaves_no_release(
         await flow(NeverLoaded, by, tmp_path)._beside(Rebuilt(BUILT, []), 1.0)
 
     assert by.deleted == ["hybrid-2"]
+
+
+async def test_ctrl_c_while_it_waits_leaves_no_release(
+    by: Deleting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Waiting, "waits", asyncio.Event())
+    rebuilding = asyncio.create_task(flow(Waiting, by, tmp_path)._beside(Rebuilt(BUILT, []), 600.0))
+    await Waiting.waits.wait()
+
+    rebuilding.cancel()  # what asyncio.run does on the first Ctrl-C
+
+    with pytest.raises(asyncio.CancelledError):
+        await rebuilding
+    assert by.deleted == ["hybrid-2"]
+
+
+async def test_a_release_that_cannot_be_deleted_is_named_and_the_first_failure_is_kept(
+    by: Deleting, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unheard = Unheard(by.client, by.actor, by.reason)
+    never_loaded, unverified = Rebuilt(BUILT, []), Rebuilt(BUILT, [])
+
+    with pytest.raises(Failure, match="is not loaded"):
+        await flow(NeverLoaded, unheard, tmp_path)._beside(never_loaded, 1.0)
+    await flow(Unverified, unheard, tmp_path)._beside(unverified, 1.0)
+
+    assert capsys.readouterr().err.count("`trimtab release delete hybrid-2` deletes it") == 2
+    assert (never_loaded.deleted, unverified.deleted) == (False, False)
+    assert [gate.ok for gate in unverified.gates] == [False]
 
 
 def test_the_last_lines_tell_what_it_took_and_what_a_rollback_leaves(

@@ -14,7 +14,7 @@ from trimtab.artifacts.store import ArtifactStore
 from trimtab.cli import judged, options, steering
 from trimtab.cli.address import nats_url
 from trimtab.cli.exitcode import ExitCode
-from trimtab.cli.failure import Failure, guarded
+from trimtab.cli.failure import guarded
 from trimtab.cli.index import built as result
 from trimtab.cli.index import making
 from trimtab.cli.index.build import Asked, from_live
@@ -154,16 +154,28 @@ class _Flow:
                 await self._load(done, load_s)
             with done.phase("verify"):
                 await self._prove(done, folder)
-        except (TrimtabError, Failure):
+        except BaseException:
+            # Ctrl-C, too: asyncio cancels this task once, and what it awaits from then on is done.
             await self._take_back(done)
             raise
         if not all_hold(done.gates):
             await self._take_back(done)
 
     async def _take_back(self, done: Rebuilt) -> None:
-        if done.release:
+        """Delete the release, or say aloud that it stays: why it is to go must not be lost over it."""
+        if not done.release:
+            return
+        try:
             await self.by.delete(done.release)
             done.deleted = True
+        except BaseException as error:  # noqa: BLE001 - also a second Ctrl-C: it ends with the first reason
+            why = error.detail if isinstance(error, TrimtabError) else type(error).__name__
+            stderr().print(
+                f"{done.release} is not deleted and stays loaded: {why}; "
+                f"`trimtab release delete {done.release}` deletes it",
+                markup=False,
+                soft_wrap=True,
+            )
 
     async def _swap(self, done: Rebuilt, before: Controls, wait_s: float) -> None:
         with done.phase("swap"):
