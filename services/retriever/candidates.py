@@ -71,11 +71,17 @@ class Pool:
     """Lists of the dense index that were looked in."""
     read: int = 0
     """How many more were found and left out, because the caller read them."""
+    more: bool = False
+    """Whether a list was as long as was asked for: a longer one may hold others."""
 
     def pick(self, positions: NDArray[np.int64] | slice) -> "Pool":
         """Return some of the candidates."""
-        scores = self.scores.pick(positions)
-        return Pool(self.slots[positions], self.fused[positions], scores, self.visited, self.read)
+        return replace(
+            self,
+            slots=self.slots[positions],
+            fused=self.fused[positions],
+            scores=self.scores.pick(positions),
+        )
 
 
 class Clock:
@@ -98,27 +104,34 @@ def candidates(
 ) -> Pool:
     """Return the candidates of a request, at most its limit, none that the caller read.
 
-    Where copies of what was read fill the lists, longer ones are looked for, up to ``_DEEPEST``.
+    Where copies of what was read fill the lists, longer ones are looked for, up to ``_DEEPEST``, while
+    there may be others.
     ``far``: what the vector database found, for a collection that lives there; it is asked once.
     """
     pool = _found(edition, asked, stem, clock, far)
-    deepest = 1 if far is not None else min(edition.collection.size, _DEEPEST)
-    while pool.read and len(pool.slots) < asked.request.limit and asked.effort[0] < deepest:
+    deepest = 1 if far is not None else min(asked.visible.count, _DEEPEST)
+    while _short(pool, asked) and asked.effort[0] < deepest:
         depth, nprobe = asked.effort
         asked = replace(asked, effort=(2 * depth, nprobe))
         pool = _found(edition, asked, stem, clock, far)
     return pool
 
 
+def _short(pool: Pool, asked: Asked) -> bool:
+    """Return whether what was read took the room of others that longer lists may hold."""
+    return pool.read > 0 and pool.more and len(pool.slots) < asked.request.limit
+
+
 def _found(edition: Edition, asked: Asked, stem: Stem, clock: Clock, far: FarAnswer | None) -> Pool:
     legs = asked.legs(edition)
     near = _near(edition, asked, legs, far)
     clock.lap("dense")
-    slots = near.slots
+    slots, longest = near.slots, len(near.slots)
     query = asked.sparse if "sparse" in legs else None
     if query is not None:
-        slots = _joined(slots, _products_found(edition, asked, query))
-    slots, bm25 = _worded(edition, asked, legs, slots, terms(asked.request.text, stem))
+        products = _products_found(edition, asked, query)
+        slots, longest = _joined(slots, products), max(longest, len(products))
+    slots, bm25, matched = _worded(edition, asked, legs, slots, terms(asked.request.text, stem))
     beyond = edition.collection.vectors(slots[len(near.slots) :])
     scores = LegScores(
         np.concatenate([near.cosines, beyond @ asked.vector]),
@@ -130,7 +143,8 @@ def _found(edition: Edition, asked: Asked, stem: Stem, clock: Clock, far: FarAns
         unread = _unread(edition, slots, asked.read)
         slots, scores = slots[unread], scores.pick(unread)
     fused = fuse(scores, edition.plan.fusion, legs)
-    pool = Pool(slots, fused, scores, near.visited, found - len(slots))
+    more = max(longest, matched) >= asked.effort[0]
+    pool = Pool(slots, fused, scores, near.visited, found - len(slots), more)
     clock.lap("lexical")
     return pool.pick(best_first(pool.fused, asked.request.limit))
 
@@ -157,15 +171,16 @@ def _products_found(edition: Edition, asked: Asked, query: SparseRow) -> Slots:
 
 def _worded(
     edition: Edition, asked: Asked, legs: Collection[Leg], slots: Slots, words: Sequence[str]
-) -> tuple[Slots, NDArray[np.float32]]:
-    """Return the slots, with those that words find behind them, and the BM25 score of each."""
+) -> tuple[Slots, NDArray[np.float32], int]:
+    """Return the slots, with those that words find behind them, the BM25 score of each, how many words find."""
     if "words" not in legs:
-        return slots, edition.word_scores(words, slots)
+        return slots, edition.word_scores(words, slots), 0
     found = edition.matches(words, asked.effort[0], asked.visible, slots)
     added = np.isin(found.slots, slots, invert=True)
     return (
         np.concatenate([slots, found.slots[added]]),
         np.concatenate([found.others, found.scores[added]]),
+        len(found.slots),
     )
 
 

@@ -1,5 +1,6 @@
 """Passages that a search leaves out: never in the result, never at the cost of its length."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -7,13 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from services.retriever.dense.index import Slots
 from services.retriever.passages import visibility as visibility_module
 from services.retriever.passages.store import Store
 from services.retriever.passages.visibility import Visibility
+from services.retriever.plan import Plan
 from services.retriever.querymodel.choice import QueryModels
 from services.retriever.querymodel.model import MEAN
 from services.retriever.search import retrieve
+from services.retriever.words.segment import Matches
 from services.retriever.words.terms import english_stemmer
 from tests.unit.retriever.corpora import (
     COMPONENT,
@@ -113,6 +118,40 @@ def test_copies_of_what_was_read_do_not_leave_too_few_others(with_ivf: bool) -> 
 
     assert len(found.hits) == 50
     assert all(int(hit.id[1:]) >= 400 for hit in found.hits)
+
+
+def searches(
+    vectors: NDArray[np.float32], plan: Plan, texts: list[str], tenants: list[str], text: str
+) -> tuple[int, int]:
+    """Return how often the lists are looked through when the first vector was read, and how many come out."""
+    edition, _ = build(vectors, plan=plan, texts=texts, tenants=tenants)
+    asked, turns = request(vectors[0], text=text, limit=50), []
+    matches = edition.matches
+
+    def counted(
+        query: Sequence[str], limit: int, visible: visibility_module.VisibleSet, others: Slots
+    ) -> Matches:
+        turns.append(limit)
+        return matches(query, limit, visible, others)
+
+    edition.matches = counted  # type: ignore[method-assign]  # every plan here looks for words
+    found = retrieve(edition, asked, "public", STEM, BYTES, None, vectors[:1]).reply
+    return len(turns), len(found.hits)
+
+
+def test_what_was_read_costs_a_tenant_that_sees_all_of_its_passages_no_further_search() -> None:
+    vectors = unit(np.random.default_rng(13), 1000)
+    tenants = ["public"] * 40 + ["acme"] * 960
+
+    assert searches(vectors, PLAN, ["passage"] * 1000, tenants, "passage") == (1, 39)
+
+
+def test_words_that_few_passages_hold_are_not_looked_for_deeper() -> None:
+    vectors = unit(np.random.default_rng(14), 1000)
+    only = msgspec.structs.replace(PLAN, legs=("words",))
+    texts = ["rare"] * 30 + ["common"] * 970
+
+    assert searches(vectors, only, texts, ["public"] * 1000, "rare") == (1, 29)
 
 
 def test_a_model_leaves_out_its_context_and_not_the_passage_that_the_query_itself_is() -> None:
