@@ -44,7 +44,7 @@ class Caretaker:
         self._changing = changing
         self._indexing = indexing
         self._log = log
-        self.placing = Placing(lanes, changing, log)
+        self.placing = Placing(lanes, changing, log, self._keeps)
         """Where searches of IVF lists run."""
         self.on_change: Callable[[], None] = lambda: None
         """Called after each chore: sizes and kinds of indexes may be others now."""
@@ -130,6 +130,9 @@ class Caretaker:
                 self._log.exception("upkeep_failed")
                 await asyncio.sleep(_RETRY_S)
             await self._sleep()
+
+    def _keeps(self, edition: Edition) -> bool:
+        return any(kept.edition is edition for kept in self._kept)
 
     async def _sleep(self) -> None:
         """Wait until something is due or changed."""

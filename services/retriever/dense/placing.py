@@ -52,11 +52,17 @@ def place_of(edition: Edition) -> Place:
 class Placing:
     """Looks after the clones of one worker's editions; lives in the event loop."""
 
-    def __init__(self, lanes: Lanes, changing: asyncio.Lock, log: Logger) -> None:
-        """``changing`` is held by whoever changes a collection, and here while one is cloned."""
+    def __init__(
+        self, lanes: Lanes, changing: asyncio.Lock, log: Logger, kept: Callable[[Edition], bool]
+    ) -> None:
+        """``changing`` is held by whoever changes a collection, and here while one is cloned.
+
+        ``kept``: whether an edition is looked after still; it ends while ``changing`` is held.
+        """
         self._lanes = lanes
         self._changing = changing
         self._log = log
+        self._kept = kept
         self.device: ToDevice | None = None
         """What clones; None leaves every search to the CPU."""
         self.places: dict[tuple[str, str], Place] = {}
@@ -67,11 +73,15 @@ class Placing:
         """Called when a device failed: :meth:`place` should look again."""
 
     async def place(self, edition: Edition) -> None:
-        """Clone an edition's IVF lists when a clone is due; searches go on meanwhile, changes wait."""
+        """Clone an edition's IVF lists when a clone is due; searches go on meanwhile, changes wait.
+
+        Of an edition that was released nothing is cloned and nothing said.
+        """
         if self.device is None:
             return
         await self._clone(edition, self.device)
-        self._tell(edition)
+        if self._kept(edition):
+            self._tell(edition)
 
     def forget(self, edition: Edition) -> None:
         """Say nothing more of an edition that was released."""
@@ -90,6 +100,8 @@ class Placing:
             return
         before = edition.index
         async with self._changing:
+            if not self._kept(edition):
+                return  # released while we waited; from here on it cannot be
             clone = await self._lanes.build(index.clone)
             await self._lanes.search(_adopt, edition, before, index, clone)
 

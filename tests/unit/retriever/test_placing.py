@@ -1,6 +1,7 @@
 """The indexes of a worker get onto a device while searches go on, and what is saved is what a CPU can read."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,29 @@ async def test_a_device_that_fails_in_a_search_is_no_longer_said_to_search(tmp_p
 
     assert fallbacks("search") == before + 1
     assert found.reply.hits[0].id == "p7"
+
+
+@pytest.mark.parametrize(
+    "forget",
+    [lambda catalogue: catalogue.remove(FIRST), lambda catalogue: catalogue.begin_stream("other")],
+    ids=["its-component-is-removed", "another-stream-begins"],
+)
+async def test_an_edition_that_is_released_meanwhile_is_neither_cloned_nor_said_to_be_anywhere(
+    tmp_path: Path, forget: Callable[[Catalogue], Coroutine[Any, Any, None]]
+) -> None:
+    put(tmp_path, 0, 400)
+    on = Device()
+    async with opened(tmp_path, WITH_IVF) as catalogue:
+        placing = catalogue.caretaker.placing
+        placing.device = on
+        edition = catalogue.get(FIRST, "docs")
+        async with asyncio.timeout(60), asyncio.TaskGroup() as both:
+            both.create_task(forget(catalogue))
+            both.create_task(placing.place(edition))
+        await placing.place(edition)  # a turn of the caretaker that began before looks at it, too
+
+        assert (on.clones, placing.places) == (0, {})
+        assert not isinstance(edition.index, OnDevice)
 
 
 async def test_without_a_device_nothing_is_said_of_one(tmp_path: Path) -> None:
