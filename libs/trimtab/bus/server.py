@@ -276,6 +276,9 @@ async def _let_go(served: _Served) -> None:
     # The client calls one closed that it did not drain to the end, yet keeps it and makes it again at each
     # reconnect: unless it drains it after all, requests would come for an endpoint that is forgotten.
     subscription._closed = False
+    # And it may write the ping of a drain ahead of what unsubscribes: what is delivered in between would be lost.
+    await subscription._conn._send_unsubscribe(subscription._id)
+    await subscription._conn.flush()
     await subscription.drain()  # type: ignore[no-untyped-call]
     served.subscription, served.leaving = None, False
 
