@@ -155,7 +155,7 @@ async def build(name: str, sample: Sample, folder: Path, timeout_s: float) -> Bu
     said = folder / _BUILT
     if said.exists():
         return msgspec.json.decode(said.read_bytes(), type=Built)
-    await asyncio.to_thread(_emptied, folder)
+    await asyncio.to_thread(emptied, folder)
     command = ("-m", "benchmarks.engines", "build", name, str(sample.vectors), str(folder))
     log = folder / "build.log"
     with child(log, *command, python=python_of(name), environment=_environment(None)) as process:
@@ -205,7 +205,7 @@ def _environment(threads: int | None) -> dict[str, str]:
     }
 
 
-def _emptied(folder: Path) -> None:
+def emptied(folder: Path) -> None:
     """Make a folder, without what a build that was interrupted left in it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

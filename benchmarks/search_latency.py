@@ -84,7 +84,7 @@ def main() -> None:
         plan = Plan(given.rounds, given.requests)
         stages = Stages(size, folder, own.peers, plan, own.seed, own.build_timeout, kept.keep)
         if own.build_only:
-            uvloop.run(stages.build())
+            uvloop.run(stages.load())
             continue
         kept.found.append(stages.found)
         uvloop.run(stages.run())

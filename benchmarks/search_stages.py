@@ -1,7 +1,6 @@
 """One size of the search comparison, stage by stage; each leaves what it found in a :class:`Found`."""
 
 import contextlib
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -73,15 +72,18 @@ class Stages:
         await self._beside_our_index(sample)
         self.kept()
         self.say("loading the collection into our retriever")
-        service_folder = self.folder / "service"
-        shutil.rmtree(service_folder, ignore_errors=True)
-        service_folder.mkdir()
-        async with running(sample, service_folder, LIMIT) as service:
+        async with self._running(sample) as service:
             await self._our_service(service)
             self.kept()
             await self._beside_our_service(sample, service)
         self.kept()
-        shutil.rmtree(service_folder, ignore_errors=True)
+
+    async def load(self) -> None:
+        """Make everything that a run needs: :meth:`build`, and our service with its collection and index."""
+        sample = await self.build()
+        self.say("loading the collection into our retriever")
+        async with self._running(sample):
+            self.say("our service answers")
 
     async def build(self) -> Sample:
         """Make the vectors and every index that does not stand yet.
@@ -99,6 +101,9 @@ class Stages:
         """Say on stderr what happens now."""
         passed = time.monotonic() - self._began
         print(f"search_latency {self.size}, {passed:5.0f} s: {what}", file=sys.stderr)
+
+    def _running(self, sample: Sample) -> AbstractAsyncContextManager[Service]:
+        return running(sample, self.folder / "service", LIMIT)
 
     async def _build_all(self, sample: Sample) -> None:
         self.say(f"building {ROSTER[OURS].name}")
@@ -153,7 +158,7 @@ class Stages:
         retriever, reranker = service.resident_mib()
         self.found.notes.append(
             f"{self.size}: our service, nprobe {nprobe}: recall@10 {recall:.4f}; written in "
-            f"{service.load_s:,.0f} s, started with training and BM25 in {service.start_s:,.0f} s; "
+            f"{service.load_s:,.0f} s, started with its index and BM25 in {service.start_s:,.0f} s; "
             f"resident {retriever:,.0f} MiB, the reranker {reranker:,.0f} MiB."
         )
         calls = {"vector": service.by_vector(nprobe), "words too": service.by_everything(nprobe)}
