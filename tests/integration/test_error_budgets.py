@@ -83,7 +83,7 @@ async def workers(server: LocalServer, home: Path) -> AsyncIterator[None]:
 
 
 async def ask(connection: NatsClient, subject: str) -> None:
-    context = RequestContext(uuid.uuid4().hex, "acme", now_ms() + 60_000)
+    context = RequestContext(uuid.uuid4().hex, "acme", now_ms() + 60_000, role="stable")
     with contextlib.suppress(RemoteError):
         await Caller(connection).call(subject, Ask(), Ask, context)
 
